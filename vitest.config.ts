@@ -1,0 +1,40 @@
+import { defineConfig } from 'vitest/config';
+
+/** One project per kind of ground a test stands on: `unit` needs nothing, `kernel` needs root and network
+ * namespaces, `cluster` needs the built control plane. `npm run check` runs the first only. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: [
+            '{policy,kube,runtime,webhook,failover,certs,cli}/**/*.test.ts',
+            'test/house/**/*.test.ts',
+            'test/unit/**/*.test.ts',
+          ],
+          exclude: ['**/*.kernel.test.ts', '**/node_modules/**'],
+        },
+      },
+      {
+        test: {
+          name: 'kernel',
+          include: ['**/*.kernel.test.ts'],
+          exclude: ['**/node_modules/**'],
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'cluster',
+          include: ['test/{scenarios,contract,charts,chaos}/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 600_000,
+        },
+      },
+    ],
+  },
+});
