@@ -1,0 +1,53 @@
+/** Every name that Sallyport shares with the cluster: API groups, kinds, labels, annotations, finalizers. */
+export const SALLYPORT_GROUP = 'sallyport.dev';
+export const CILIUM_GROUP = 'cilium.io';
+export const API_VERSION = 'v1alpha1';
+
+export const POLICY_KINDS = ['CiliumEgressGatewayPolicy', 'EgressPolicy'] as const;
+export type PolicyKind = (typeof POLICY_KINDS)[number];
+
+export interface ServedKind {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly kind: string;
+}
+
+export const CILIUM_EGRESS_GATEWAY_POLICY: ServedKind = {
+  group: CILIUM_GROUP,
+  version: API_VERSION,
+  plural: 'ciliumegressgatewaypolicies',
+  kind: 'CiliumEgressGatewayPolicy',
+};
+export const EGRESS_POLICY: ServedKind = {
+  group: SALLYPORT_GROUP,
+  version: API_VERSION,
+  plural: 'egresspolicies',
+  kind: 'EgressPolicy',
+};
+export const EGRESS_IP: ServedKind = {
+  group: SALLYPORT_GROUP,
+  version: API_VERSION,
+  plural: 'egressips',
+  kind: 'EgressIP',
+};
+export const GATEWAY_NODE: ServedKind = {
+  group: SALLYPORT_GROUP,
+  version: API_VERSION,
+  plural: 'gatewaynodes',
+  kind: 'GatewayNode',
+};
+
+/** Nodes that carry this label (any value but "false") may hold egress IPs. */
+export const GATEWAY_LABEL = 'sallyport.dev/gateway';
+export const ZONE_LABEL = 'topology.kubernetes.io/zone';
+export const FINALIZER = 'sallyport.dev/release-addresses';
+export const FORCE_RELEASE_ANNOTATION = 'sallyport.dev/force-release';
+/** Leases of gateways are named `gateway-<node>` in the namespace that Sallyport runs in. */
+export const GATEWAY_LEASE_PREFIX = 'gateway-';
+export const CONTROLLER_LEASE = 'sallyport-controller';
+
+/** The REST path of a cluster-scoped kind's collection, e.g. `/apis/sallyport.dev/v1alpha1/egressips`. */
+export function collectionPath(served: ServedKind): string {
+  return `/apis/${served.group}/${served.version}/${served.plural}`;
+}

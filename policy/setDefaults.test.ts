@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest';
+import { type JsonPatchOperation, setDefaults } from './setDefaults.ts';
+
+function policyWith(egressGateway: unknown) {
+  return { spec: { selectors: [{}], destinationCIDRs: ['0.0.0.0/0'], egressGateway } };
+}
+
+/** Applies what the API server would; enough of RFC 6902 for the two operations used. */
+function applied(raw: object, patch: readonly JsonPatchOperation[]): object {
+  const copy = structuredClone(raw) as Record<string, unknown>;
+  for (const { path, value } of patch) {
+    const keys = path.slice(1).split('/');
+    const last = keys.pop() ?? '';
+    const parent = keys.reduce(
+      (at: Record<string, unknown>, key) => at[key] as Record<string, unknown>,
+      copy,
+    );
+    parent[last] = value;
+  }
+  return copy;
+}
+
+test('absent fields get their default, bare addresses their prefix length', () => {
+  expect(setDefaults(policyWith({ ippools: [{ cidr: '203.0.113.10' }, { cidr: '2001:db8::10' }] }))).toEqual([
+    { op: 'add', path: '/spec/egressGateway/strategy', value: 'Distribute' },
+    { op: 'add', path: '/spec/egressGateway/affinity', value: 'Pod' },
+    { op: 'add', path: '/spec/egressGateway/failureMode', value: 'Closed' },
+    { op: 'add', path: '/spec/egressGateway/returnPolicy', value: 'Stay' },
+    { op: 'replace', path: '/spec/egressGateway/ippools/0/cidr', value: '203.0.113.10/32' },
+    { op: 'replace', path: '/spec/egressGateway/ippools/1/cidr', value: '2001:db8::10/128' },
+  ]);
+});
+
+test.each([
+  {
+    name: 'everything is set',
+    gateway: {
+      ippools: [{ cidr: '203.0.113.0/28' }],
+      strategy: 'Failover',
+      affinity: 'Pod',
+      failureMode: 'Open',
+      returnPolicy: 'Stay',
+    },
+  },
+  {
+    name: 'a wrong value is set',
+    gateway: { ippools: 7, strategy: 'x', affinity: null, failureMode: '', returnPolicy: 'y' },
+  },
+  {
+    name: 'a pool entry is no address',
+    gateway: {
+      ippools: [{ cidr: '010.0.0.1' }, { from: 'a' }, 'b', null],
+      strategy: '',
+      affinity: '',
+      failureMode: '',
+      returnPolicy: '',
+    },
+  },
+  { name: 'there is no gateway', gateway: undefined },
+  { name: 'the gateway is a list', gateway: [] },
+])('nothing is touched where $name', ({ gateway }) => {
+  expect(setDefaults(policyWith(gateway))).toEqual([]);
+});
+
+test('a second run changes nothing', () => {
+  const raw = policyWith({ ippools: [{ cidr: '203.0.113.10' }], affinity: 'Connection' });
+  const once = applied(raw, setDefaults(raw));
+  expect(setDefaults(once)).toEqual([]);
+});

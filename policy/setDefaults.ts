@@ -1,0 +1,44 @@
+/**
+ * Decides what mutation fills in: fields that are absent and have a default, and the prefix length of a bare address
+ * in a pool. It never rewrites what the user wrote into something else, and a second run changes nothing. What cannot
+ * be read is left alone: the rules have the last word.
+ */
+import { addressBits, parseAddress } from './address.ts';
+
+/** RFC 6902, the two operations that are needed here. */
+export type JsonPatchOperation =
+  | { readonly op: 'add'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'replace'; readonly path: string; readonly value: unknown };
+
+const DEFAULTS: readonly (readonly [string, string])[] = [
+  ['strategy', 'Distribute'],
+  ['affinity', 'Pod'],
+  ['failureMode', 'Closed'],
+  ['returnPolicy', 'Stay'],
+];
+const GATEWAY_PATH = '/spec/egressGateway';
+
+/** @param raw a policy object of either kind, unparsed. */
+export function setDefaults(raw: unknown): readonly JsonPatchOperation[] {
+  const gateway = field(field(raw, 'spec'), 'egressGateway');
+  if (typeof gateway !== 'object' || gateway === null || Array.isArray(gateway)) return [];
+  const absent = DEFAULTS.filter(([name]) => !Object.hasOwn(gateway, name)).map(
+    ([name, value]): JsonPatchOperation => ({ op: 'add', path: `${GATEWAY_PATH}/${name}`, value }),
+  );
+  const pools = field(gateway, 'ippools');
+  return [...absent, ...(Array.isArray(pools) ? pools.flatMap(completePrefix) : [])];
+}
+
+function completePrefix(entry: unknown, index: number): readonly JsonPatchOperation[] {
+  const text = field(entry, 'cidr');
+  if (typeof text !== 'string') return [];
+  const address = parseAddress(text);
+  if (address.kind === 'refused') return [];
+  const value = `${text}/${addressBits(address.value.family)}`;
+  return [{ op: 'replace', path: `${GATEWAY_PATH}/ippools/${index}/cidr`, value }];
+}
+
+function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[name];
+}
