@@ -1,0 +1,43 @@
+/**
+ * Decides when a list and watch is tried again after an attempt ended, and how often it has failed in a row.
+ *
+ * Relies on the caller to measure the attempt on a monotonic clock, from the opening of the watch: a long list is no
+ * sign that watching works. Leaves to others what a failure means for the copy that was kept.
+ */
+
+/** How one attempt went. */
+export interface Attempt {
+  /** How long the watch lived; 0 where it was never opened. */
+  readonly lastedMs: number;
+  /** Changes that it brought; bookmarks are none. */
+  readonly events: number;
+  /** `timeout`: nobody answered, so its length says nothing. */
+  readonly ending: 'ended' | 'failed' | 'timeout';
+  /** The server's own wish, where it had one. */
+  readonly retryAfterMs?: number;
+}
+
+export interface Retry {
+  /** Attempts in a row that got nowhere; 0 after a watch that lived and was ended by the server. */
+  readonly failures: number;
+  readonly pauseMs: number;
+}
+
+const BACKOFF_FIRST_MS = 200;
+const BACKOFF_MAX_MS = 30_000;
+/** A watch that lived this long, or brought an event, was a working one. Anything shorter might be a loop. */
+const HEALTHY_MS = 5000;
+/** A server that asks for more is asked again after this: nobody wants a gateway that is deaf for an hour. */
+const RETRY_AFTER_MAX_MS = 60_000;
+/** 2¹⁶ × the first pause is far beyond the longest. */
+const DOUBLINGS_MAX = 16;
+
+/** @param random a number in [0, 1): the pause is jittered over the upper half of its range. */
+export function decideRetry(failuresBefore: number, attempt: Attempt, random: number): Retry {
+  const lived = attempt.ending !== 'timeout' && attempt.lastedMs >= HEALTHY_MS;
+  if (attempt.ending === 'ended' && lived) return { failures: 0, pauseMs: 0 };
+  const failures = lived || attempt.events > 0 ? 1 : failuresBefore + 1;
+  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, DOUBLINGS_MAX));
+  const asked = Math.min(attempt.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS);
+  return { failures, pauseMs: Math.max(asked, (ceiling / 2) * (1 + random)) };
+}
