@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { readWebhookConfig } from './config.ts';
+
+const COMPLETE = {
+  KUBERNETES_SERVICE_HOST: '10.96.0.1',
+  KUBERNETES_SERVICE_PORT: '443',
+  POD_NAME: 'webhook-0',
+  SALLYPORT_NAMESPACE: 'sallyport',
+  WEBHOOK_SERVICE: 'sallyport-webhook',
+  CERT_SECRET: 'sallyport-webhook-cert',
+  VALIDATING_CONFIGURATION: 'sallyport',
+  MUTATING_CONFIGURATION: 'sallyport',
+};
+
+test('what is required suffices, the rest has defaults', () => {
+  expect(readWebhookConfig(COMPLETE)).toMatchObject({
+    kind: 'ok',
+    value: { port: 9443, logLevel: 'info', routable: [] },
+  });
+});
+
+test('a kubeconfig goes before the place that pods are told', () => {
+  expect(readWebhookConfig({ ...COMPLETE, KUBECONFIG: '/etc/kubeconfig' })).toMatchObject({
+    value: { cluster: { kind: 'kubeconfig', path: '/etc/kubeconfig' } },
+  });
+  expect(readWebhookConfig(COMPLETE)).toMatchObject({
+    value: { cluster: { kind: 'in-cluster', host: '10.96.0.1', port: '443' } },
+  });
+});
+
+test('routable networks are a list', () => {
+  const read = readWebhookConfig({ ...COMPLETE, ROUTABLE_CIDRS: '192.0.2.0/24, 2001:db8::/32,' });
+  expect(read).toMatchObject({ kind: 'ok', value: { routable: [{ prefix: 24 }, { prefix: 32 }] } });
+});
+
+test('all problems are told at once', () => {
+  const read = readWebhookConfig({
+    LOG_LEVEL: 'loud',
+    WEBHOOK_PORT: '70000',
+    ROUTABLE_CIDRS: '192.0.2.1/24',
+  });
+  if (read.kind === 'ok') throw new Error('accepted');
+  for (const name of [...Object.keys(COMPLETE), 'LOG_LEVEL', 'WEBHOOK_PORT', 'ROUTABLE_CIDRS'])
+    expect(read.error.filter((problem) => problem.startsWith(name))).toHaveLength(1);
+});
+
+test.each(['0', '65536', '-1', '9443x', '1e3'])('%s is no port', (text) => {
+  expect(readWebhookConfig({ ...COMPLETE, WEBHOOK_PORT: text }).kind).toBe('refused');
+});

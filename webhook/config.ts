@@ -1,0 +1,95 @@
+/** The webhook's settings: read once from the environment, into a value or the list of everything wrong with them. */
+import { parseCidr } from '../policy/cidr.ts';
+import type { Cidr } from '../policy/model.ts';
+import { ok, type Result, refused } from '../policy/result.ts';
+import { LOG_LEVELS, type LogLevel } from '../runtime/logger.ts';
+
+export type ClusterPlace =
+  | { readonly kind: 'in-cluster'; readonly host: string; readonly port: string }
+  | { readonly kind: 'kubeconfig'; readonly path: string };
+
+export interface WebhookConfig {
+  /** KUBECONFIG (one file) where it is set, else what Kubernetes puts into every pod: KUBERNETES_SERVICE_HOST and _PORT. */
+  readonly cluster: ClusterPlace;
+  /** Name of this pod, for log lines. POD_NAME, required. */
+  readonly podName: string;
+  /** Where the Secret and the Service are. SALLYPORT_NAMESPACE, required. */
+  readonly namespace: string;
+  /** LOG_LEVEL, default info. */
+  readonly logLevel: LogLevel;
+  /** HTTPS, 1..65535. WEBHOOK_PORT, default 9443. */
+  readonly port: number;
+  /** The Service that API servers call; certificates carry its names. WEBHOOK_SERVICE, required. */
+  readonly serviceName: string;
+  /** Holds CA and leaf, made by the first replica that starts. CERT_SECRET, required. */
+  readonly certSecret: string;
+  /** Their caBundle fields are kept. VALIDATING_CONFIGURATION and MUTATING_CONFIGURATION, required. */
+  readonly validatingConfiguration: string;
+  readonly mutatingConfiguration: string;
+  /**
+   * Networks routed to the gateways although on-link at none; pools may lie in them. ROUTABLE_CIDRS, separated by
+   * commas, default none: a routed pool is then refused as unroutable.
+   */
+  readonly routable: readonly Cidr[];
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function readWebhookConfig(env: Environment = process.env): Result<WebhookConfig, readonly string[]> {
+  const problems: string[] = [];
+  const required = (name: string): string => {
+    const value = env[name]?.trim() ?? '';
+    if (value === '') problems.push(`${name} is not set`);
+    return value;
+  };
+  const config: WebhookConfig = {
+    cluster: readCluster(env, required),
+    podName: required('POD_NAME'),
+    namespace: required('SALLYPORT_NAMESPACE'),
+    logLevel: readLogLevel(env, problems),
+    port: readPort(env, problems),
+    serviceName: required('WEBHOOK_SERVICE'),
+    certSecret: required('CERT_SECRET'),
+    validatingConfiguration: required('VALIDATING_CONFIGURATION'),
+    mutatingConfiguration: required('MUTATING_CONFIGURATION'),
+    routable: readRoutable(env, problems),
+  };
+  return problems.length === 0 ? ok(config) : refused(problems);
+}
+
+function readCluster(env: Environment, required: (name: string) => string): ClusterPlace {
+  const path = env.KUBECONFIG ?? '';
+  if (path !== '') return { kind: 'kubeconfig', path };
+  return {
+    kind: 'in-cluster',
+    host: required('KUBERNETES_SERVICE_HOST'),
+    port: required('KUBERNETES_SERVICE_PORT'),
+  };
+}
+
+function readLogLevel(env: Environment, problems: string[]): WebhookConfig['logLevel'] {
+  const text = env.LOG_LEVEL || 'info';
+  const level = LOG_LEVELS.find((known) => known === text);
+  if (level === undefined) problems.push(`LOG_LEVEL is ${text}; use one of ${LOG_LEVELS.join(', ')}`);
+  return level ?? 'info';
+}
+
+function readPort(env: Environment, problems: string[]): number {
+  const text = env.WEBHOOK_PORT || '9443';
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65_535)
+    problems.push(`WEBHOOK_PORT is ${text}; use a port from 1 to 65535`);
+  return port;
+}
+
+function readRoutable(env: Environment, problems: string[]): readonly Cidr[] {
+  const texts = (env.ROUTABLE_CIDRS ?? '').split(',').map((text) => text.trim());
+  return texts
+    .filter((text) => text !== '')
+    .flatMap((text) => {
+      const parsed = parseCidr(text);
+      if (parsed.kind === 'ok') return [parsed.value];
+      problems.push(`ROUTABLE_CIDRS: ${parsed.error.message}`);
+      return [];
+    });
+}

@@ -1,0 +1,56 @@
+/** What the webhook counts. Every label takes its values from a closed set; no names of objects. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Decision, Operation } from '../core/review.ts';
+
+/** A decision takes well under a millisecond; a second is a disaster. */
+const LATENCY_BUCKETS_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+
+export type RefusedRequest = 'syntax' | 'review' | 'too-large' | 'content-type' | 'late' | 'not-ready';
+export type Endpoint = 'validate' | 'mutate';
+
+export interface WebhookMetrics {
+  readonly registry: Registry;
+  decided(decision: Decision, operation: Operation): void;
+  refusedRequest(reason: RefusedRequest): void;
+  took(endpoint: Endpoint, seconds: number): void;
+  certificateLoaded(notAfterMs: number): void;
+}
+
+export function createWebhookMetrics(): WebhookMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const decisions = new Counter({
+    name: 'sallyport_webhook_decisions_total',
+    help: 'Findings of admission by code and verdict; code "none" with verdict "allow" where there was none.',
+    labelNames: ['code', 'verdict', 'operation'],
+    registers,
+  });
+  const malformed = new Counter({
+    name: 'sallyport_webhook_malformed_total',
+    help: 'Requests that were not decided, by what was wrong with them.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const latency = new Histogram({
+    name: 'sallyport_webhook_review_duration_seconds',
+    help: 'From the complete request to the answer.',
+    labelNames: ['endpoint'],
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers,
+  });
+  const expiry = new Gauge({
+    name: 'sallyport_webhook_certificate_expiry_timestamp_seconds',
+    help: 'When the served certificate expires, in seconds since the epoch.',
+    registers,
+  });
+  return {
+    registry,
+    decided: ({ violations }, operation) => {
+      if (violations.length === 0) decisions.inc({ code: 'none', verdict: 'allow', operation });
+      for (const { code, verdict } of violations) decisions.inc({ code, verdict, operation });
+    },
+    refusedRequest: (reason) => malformed.inc({ reason }),
+    took: (endpoint, seconds) => latency.observe({ endpoint }, seconds),
+    certificateLoaded: (notAfterMs) => expiry.set(notAfterMs / 1000),
+  };
+}

@@ -1,0 +1,63 @@
+/** The webhook: watches what rules need, keeps its certificate, answers reviews, and drains before it ends. */
+import { startCertificates } from '../certs/io/startCertificates.ts';
+import { inClusterAccess, kubeconfigAccess } from '../kube/clusterAccess.ts';
+import { createRestClient } from '../kube/restClient.ts';
+import { createLogger } from '../runtime/logger.ts';
+import { readWebhookConfig, type WebhookConfig } from './config.ts';
+import { watchFacts } from './io/facts.ts';
+import { createWebhookMetrics } from './io/metrics.ts';
+import { createWebhookServer } from './io/server.ts';
+
+/** Long enough for every API server to have sent one more review on each connection it keeps, or to have let it be. */
+const DRAIN_MS = 12_000;
+/** Wrong settings: the exit code that says a restart will not help. */
+const EXIT_CONFIG = 2;
+
+async function run(config: WebhookConfig): Promise<void> {
+  const logger = createLogger({ program: 'webhook', level: config.logLevel }).with({ pod: config.podName });
+  const { cluster } = config;
+  const access = cluster.kind === 'kubeconfig' ? kubeconfigAccess(cluster.path) : inClusterAccess(cluster);
+  const client = createRestClient(access, { userAgent: 'sallyport-webhook' });
+  const facts = watchFacts({ client, routable: config.routable, logger });
+  const server = createWebhookServer({
+    port: config.port,
+    drainMs: DRAIN_MS,
+    facts: facts.state,
+    metrics: createWebhookMetrics(),
+    logger,
+  });
+  const port = await server.listen();
+  const certificates = startCertificates({
+    client,
+    namespace: config.namespace,
+    secretName: config.certSecret,
+    serviceName: config.serviceName,
+    validatingConfiguration: config.validatingConfiguration,
+    mutatingConfiguration: config.mutatingConfiguration,
+    logger,
+    onCertificate: server.useCertificate,
+  });
+  logger.info('listening', { port });
+
+  const signal = await terminationSignal();
+  logger.info('draining', { signal, drainMs: DRAIN_MS });
+  certificates.stop();
+  await server.drain();
+  await facts.stop();
+  await client.close();
+  logger.info('ended');
+}
+
+function terminationSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
+}
+
+const config = readWebhookConfig();
+if (config.kind === 'ok') {
+  await run(config.value);
+} else {
+  process.stderr.write(config.error.map((problem) => `${problem}\n`).join(''));
+  process.exitCode = EXIT_CONFIG;
+}
