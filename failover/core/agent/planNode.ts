@@ -1,0 +1,139 @@
+/**
+ * Decides what this node's data plane should hold: the tunnel mesh, every egress IP with its ports and its holder, and
+ * the routes of this node's pods. Pure function of the view and of what our own kernel is known to answer; the kernel
+ * port makes it so.
+ */
+
+import { formatAddress } from '../../../policy/address.ts';
+import { hostCidr } from '../../../policy/cidr.ts';
+import type { Cidr } from '../../../policy/model.ts';
+import type { EgressAddressPlan, NodeDataPlane, TunnelEndpoint } from '../dataPlane.ts';
+import type { EgressIp } from '../egressIp.ts';
+import type { GatewayNode } from '../gatewayNode.ts';
+import type { AgentView } from './agentView.ts';
+import { decideHolder, statementOf } from './answering.ts';
+import type { PodSelection } from './selectPods.ts';
+
+/** Where a node sends an address's packets, and the newest `blocksVersion` that was confirmed from there. */
+export interface Holder {
+  readonly node: string;
+  readonly blocksVersion: number;
+}
+
+export interface NodePlan {
+  readonly dataPlane: NodeDataPlane;
+  /** EgressIP name → the `blocksVersion` that the plan carries: confirmed to others once the kernel holds it. */
+  readonly versions: ReadonlyMap<string, number>;
+  /** EgressIP name → where the plan sends: given back at the next planning. */
+  readonly holders: ReadonlyMap<string, Holder>;
+}
+
+export interface KnownAnswers {
+  /** Names of egress IPs that our own kernel answers for → the epoch. */
+  readonly answered: ReadonlyMap<string, number>;
+  /** Where the last plan sent. */
+  readonly holders: ReadonlyMap<string, Holder>;
+  /** Egress IP as text → tunnel MAC of the gateway that a former run of this agent left in the kernel. */
+  readonly recalled: ReadonlyMap<string, string>;
+}
+
+export function planNode(view: AgentView, selection: PodSelection, known: KnownAnswers): NodePlan {
+  const others = [...view.gatewayNodes.values()].filter(({ name }) => name !== view.node);
+  const addresses: EgressAddressPlan[] = [];
+  const versions = new Map<string, number>();
+  const holders = new Map<string, Holder>();
+  for (const egressIp of view.egressIps.values()) {
+    if (egressIp.address.family !== 4) continue;
+    const holder = chooseHolder(view, egressIp, { ...known, others });
+    versions.set(egressIp.name, egressIp.blocksVersion);
+    if (holder !== undefined) holders.set(egressIp.name, holder);
+    addresses.push(planAddress(view.node, egressIp, holder));
+  }
+  return {
+    dataPlane: {
+      self: view.self,
+      uplink: view.uplink,
+      peers: others.flatMap(peerOf),
+      direct: directNetworks(view),
+      addresses: addresses.toSorted((a, b) => (a.address.value < b.address.value ? -1 : 1)),
+      pods: selection.pods,
+    },
+    versions,
+    holders,
+  };
+}
+
+/**
+ * Ourselves if we answer, else whoever says that it answers. Between a holder's release and its successor's word nobody
+ * says so: then it stays where it was, because a gateway goes on forwarding when it has stopped answering.
+ */
+function chooseHolder(
+  view: AgentView,
+  egressIp: EgressIp,
+  known: KnownAnswers & { readonly others: readonly GatewayNode[] },
+): Holder | undefined {
+  const remote = decideHolder(egressIp, known.others);
+  const answeredAt = known.answered.get(egressIp.name);
+  if (answeredAt !== undefined && answeredAt >= (remote?.statement.epoch ?? 0)) {
+    return { node: view.node, blocksVersion: egressIp.blocksVersion };
+  }
+  if (remote !== undefined) return { node: remote.node, blocksVersion: remote.statement.blocksVersion };
+  if (egressIp.order.length === 0) return undefined;
+  return known.holders.get(egressIp.name) ?? recallHolder(view, egressIp, known);
+}
+
+/**
+ * Where this agent's former run sent: the kernel still knows the gateway's MAC, and our own last report whether it was
+ * we. A gateway that has not stated which ports it forwards had them all in its kernel before.
+ */
+function recallHolder(view: AgentView, egressIp: EgressIp, known: KnownAnswers): Holder | undefined {
+  const mac = known.recalled.get(formatAddress(egressIp.address));
+  const ours = view.gatewayNodes.get(view.node);
+  for (const gateway of view.gatewayNodes.values()) {
+    const statement = statementOf(gateway, egressIp);
+    const wasHere =
+      gateway === ours
+        ? mac === undefined && statement?.state === 'Answering'
+        : gateway.underlay?.tunnelMac === mac;
+    if (wasHere)
+      return { node: gateway.name, blocksVersion: statement?.blocksVersion ?? egressIp.blocksVersion };
+  }
+  return undefined;
+}
+
+function planAddress(node: string, egressIp: EgressIp, holder: Holder | undefined): EgressAddressPlan {
+  const { address, blocks } = egressIp;
+  const base = {
+    address,
+    blocks: blocks.map(({ node: owner, first, last }) => ({ node: owner, first, last })),
+  };
+  if (holder === undefined) return { ...base, usable: [] };
+  const usable = blocks
+    .filter((block) => block.node === node && block.version <= holder.blocksVersion)
+    .map(({ first, last }) => ({ first, last }));
+  return { ...base, holder: holder.node, usable };
+}
+
+function peerOf(gateway: GatewayNode): readonly TunnelEndpoint[] {
+  if (gateway.underlay === undefined) return [];
+  return [{ node: gateway.name, address: gateway.underlay.address, mac: gateway.underlay.tunnelMac }];
+}
+
+/** Traffic that is never touched: to pods, services and every address a node reports. */
+function directNetworks(view: AgentView): readonly Cidr[] {
+  const networks = new Map<string, Cidr>();
+  const add = (cidr: Cidr): void => {
+    if (cidr.family === 4) networks.set(`${cidr.network}/${cidr.prefix}`, cidr);
+  };
+  for (const cidr of view.serviceCidrs) add(cidr);
+  for (const node of view.nodes.values()) {
+    for (const cidr of node.podCidrs) add(cidr);
+    for (const address of node.addresses) add(hostCidr(address));
+  }
+  return [...networks.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, cidr]) => cidr);
+}
+
+/** EgressIPs of this node's demand that are worth asking ports for, as text, sorted. */
+export function demandOf(view: AgentView, wanted: ReadonlySet<string>): readonly EgressIp[] {
+  return [...view.egressIps.values()].filter(({ address }) => wanted.has(formatAddress(address)));
+}

@@ -1,0 +1,127 @@
+/**
+ * Decides, for each pod of this node, where its traffic goes: which policy rules which destinations, and which egress
+ * IPs serve the pod. A policy counts only through the EgressIPs that name it: that list is the controller's word on
+ * who won a conflict, the same on every node.
+ */
+import { formatAddress } from '../../../policy/address.ts';
+import type { Address, Policy } from '../../../policy/model.ts';
+import { flattenRoutes } from '../../../policy/precedence.ts';
+import { matchesSelector } from '../../../policy/selector.ts';
+import type { PodAction, PodPlan, PodRoute } from '../dataPlane.ts';
+import type { EgressIp } from '../egressIp.ts';
+import { rendezvousWeight } from '../rendezvous.ts';
+import type { AgentView, LocalPod } from './agentView.ts';
+
+export interface PodSelection {
+  readonly pods: readonly PodPlan[];
+  /** Policy uid → how many pods of this node it selects. */
+  readonly selected: ReadonlyMap<string, number>;
+  /** Egress IPs (by text) that some pod of this node is served by. */
+  readonly wanted: ReadonlySet<string>;
+}
+
+export function selectPods(view: AgentView): PodSelection {
+  const programmed = programmedPolicies(view);
+  const nodeLabels = view.nodes.get(view.node)?.labels ?? {};
+  const pods: PodPlan[] = [];
+  const selected = new Map<string, number>();
+  const wanted = new Set<string>();
+  for (const pod of view.pods.values()) {
+    const namespaceLabels = view.namespaces.get(pod.namespace) ?? {};
+    const policies = programmed.filter(({ policy }) => selects(policy, pod, { namespaceLabels, nodeLabels }));
+    if (policies.length === 0) continue;
+    for (const { policy } of policies) {
+      selected.set(policy.ref.uid, (selected.get(policy.ref.uid) ?? 0) + 1);
+    }
+    const routes = routesOf(pod, policies);
+    for (const address of routes.flatMap(servingAddresses)) wanted.add(formatAddress(address));
+    for (const address of pod.addresses) {
+      if (address.family === 4) pods.push({ address, routes });
+    }
+  }
+  return { pods, selected, wanted };
+}
+
+function servingAddresses({ action }: PodRoute): readonly Address[] {
+  return action.kind === 'egress' ? action.addresses : [];
+}
+
+interface ProgrammedPolicy {
+  readonly policy: Policy;
+  /** The policy's egress IPs in the order its pools list them. */
+  readonly egressIps: readonly EgressIp[];
+}
+
+function programmedPolicies(view: AgentView): readonly ProgrammedPolicy[] {
+  const byPolicy = new Map<string, EgressIp[]>();
+  for (const egressIp of view.egressIps.values()) {
+    for (const owner of egressIp.policies) {
+      const list = byPolicy.get(owner.uid);
+      if (list === undefined) byPolicy.set(owner.uid, [egressIp]);
+      else list.push(egressIp);
+    }
+  }
+  const programmed: ProgrammedPolicy[] = [];
+  for (const [uid, egressIps] of byPolicy) {
+    const policy = view.policies.get(uid);
+    if (policy !== undefined) programmed.push({ policy, egressIps: inListedOrder(policy, egressIps) });
+  }
+  return programmed.sort((a, b) => (a.policy.ref.uid < b.policy.ref.uid ? -1 : 1));
+}
+
+function inListedOrder(policy: Policy, egressIps: readonly EgressIp[]): readonly EgressIp[] {
+  const rank = (egressIp: EgressIp): number =>
+    policy.pools.findIndex(
+      ({ range }) =>
+        range.family === egressIp.address.family &&
+        range.first <= egressIp.address.value &&
+        egressIp.address.value <= range.last,
+    );
+  return egressIps.toSorted((a, b) => rank(a) - rank(b) || (a.address.value < b.address.value ? -1 : 1));
+}
+
+function selects(
+  policy: Policy,
+  pod: LocalPod,
+  labels: {
+    readonly namespaceLabels: Readonly<Record<string, string>>;
+    readonly nodeLabels: Readonly<Record<string, string>>;
+  },
+): boolean {
+  return policy.selectors.some(
+    (selector) =>
+      matchesSelector(selector.pods, pod.labels) &&
+      (selector.namespaces === undefined || matchesSelector(selector.namespaces, labels.namespaceLabels)) &&
+      (selector.nodes === undefined || matchesSelector(selector.nodes, labels.nodeLabels)),
+  );
+}
+
+function routesOf(pod: LocalPod, programmed: readonly ProgrammedPolicy[]): readonly PodRoute[] {
+  const byUid = new Map(programmed.map((it) => [it.policy.ref.uid, it]));
+  return flattenRoutes(programmed.map(({ policy }) => policy))
+    .filter(({ range }) => range.family === 4)
+    .map(({ range, policy }) => {
+      const owner = policy === 'direct' ? undefined : byUid.get(policy.ref.uid);
+      return { range, action: owner === undefined ? { kind: 'direct' } : actionOf(pod, owner) };
+    });
+}
+
+function actionOf(pod: LocalPod, { policy, egressIps }: ProgrammedPolicy): PodAction {
+  const placed = egressIps.filter((it) => it.address.family === 4 && it.order.length > 0);
+  if (placed.length === 0) return policy.failureMode === 'Open' ? { kind: 'direct' } : { kind: 'refuse' };
+  const addresses = placed.map(({ address }) => address);
+  if (policy.strategy === 'Failover')
+    return { kind: 'egress', addresses: addresses.slice(0, 1), affinity: policy.affinity };
+  if (policy.affinity === 'Connection') return { kind: 'egress', addresses, affinity: 'Connection' };
+  return {
+    kind: 'egress',
+    addresses: [stickyAddress(`${pod.namespace}/${pod.name}`, addresses)],
+    affinity: 'Pod',
+  };
+}
+
+/** By rendezvous hashing: an address that leaves the set moves only its own pods. */
+function stickyAddress(key: string, addresses: readonly Address[]): Address {
+  const weigh = (address: Address): number => rendezvousWeight(key, formatAddress(address));
+  return addresses.reduce((best, address) => (weigh(address) > weigh(best) ? address : best));
+}

@@ -1,0 +1,103 @@
+/**
+ * Decides who owns each address: which accepted policies an EgressIP names. Agents program a policy through that list
+ * alone, so two policies that conflict must never be named at once, not even on different addresses:
+ *
+ * - An owner that is no longer wanted goes at once.
+ * - A policy is named anywhere new only when no EgressIP still names another one, past its time, that it conflicts with.
+ * - An address whose owners all went is released first (nobody in order, fence empty) before it has new ones.
+ */
+
+import { egressIpName } from '../../../policy/address.ts';
+import { addressesOf, rangeContains } from '../../../policy/cidr.ts';
+import type { Address, Policy } from '../../../policy/model.ts';
+import { POLICY_ADDRESSES_MAX } from '../../../policy/parsePolicy.ts';
+import { entriesConflict } from '../../../policy/precedence.ts';
+import type { EgressIp } from '../egressIp.ts';
+import type { ControllerView } from './controllerView.ts';
+
+export interface Claim {
+  readonly name: string;
+  readonly address: Address;
+  /** Oldest first; empty: the address is being released. */
+  readonly owners: readonly Policy[];
+  readonly current: EgressIp | undefined;
+}
+
+/**
+ * One claim for each address that is wanted or has an object, by name. IPv6 is not served yet.
+ * @param policies accepted and not being deleted, oldest first
+ */
+export function decideClaims(policies: readonly Policy[], view: ControllerView): readonly Claim[] {
+  const egressIps = new Map([...view.egressIps].map(([name, { egressIp }]) => [name, egressIp]));
+  const wanted = wantedAddresses(policies);
+  const lingering = lingeringOwners(wanted, view);
+  const poolsOf = new Map(
+    view.policies.map(({ uid, parsed }) => [uid, parsed.kind === 'ok' ? parsed.value.pools : []]),
+  );
+  // What it wants today and what it still holds: either may be what it conflicts by.
+  const held = ({ ref, pools }: Policy): boolean =>
+    lingering.some(
+      ({ uid, address }) =>
+        uid !== ref.uid &&
+        (pools.some(({ range }) => rangeContains(range, address)) ||
+          pools.some((ours) => poolsOf.get(uid)?.some((theirs) => entriesConflict(ours, theirs)))),
+    );
+  const blocked = new Set(policies.filter(held).map(({ ref }) => ref.uid));
+  const claims: Claim[] = [];
+  for (const [name, { address, owners }] of wanted) {
+    const current = egressIps.get(name);
+    const named = new Set(current?.policies.map(({ uid }) => uid));
+    const staying = owners.filter(({ ref }) => named.has(ref.uid));
+    const free = current === undefined || staying.length > 0 || isReleased(current);
+    const joining = owners.filter(({ ref }) => free && !named.has(ref.uid) && !blocked.has(ref.uid));
+    const joined = new Set([...staying, ...joining]);
+    claims.push({ name, address, owners: owners.filter((it) => joined.has(it)), current });
+  }
+  for (const [name, current] of egressIps) {
+    if (!wanted.has(name)) claims.push({ name, address: current.address, owners: [], current });
+  }
+  return claims
+    .filter(({ owners, current }) => owners.length > 0 || current !== undefined)
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Every EgressIP as it stands or, for all we know, may stand already: whoever one of them names may be programmed. */
+export function namings(view: ControllerView): readonly EgressIp[] {
+  return [...[...view.egressIps.values()].map(({ egressIp }) => egressIp), ...view.asked.values()];
+}
+
+/** Nobody owns it, and nobody answers or may still answer for it. */
+export function isReleased({ policies, order, fence }: EgressIp): boolean {
+  return policies.length === 0 && order.length === 0 && fence.length === 0;
+}
+
+interface Wanted {
+  readonly address: Address;
+  readonly owners: readonly Policy[];
+}
+
+function wantedAddresses(policies: readonly Policy[]): ReadonlyMap<string, Wanted> {
+  const wanted = new Map<string, Wanted>();
+  for (const policy of policies) {
+    for (const { range } of policy.pools) {
+      if (range.family !== 4) continue;
+      for (const address of addressesOf(range, Number(POLICY_ADDRESSES_MAX))) {
+        const name = egressIpName(address);
+        wanted.set(name, { address, owners: [...(wanted.get(name)?.owners ?? []), policy] });
+      }
+    }
+  }
+  return wanted;
+}
+
+/** Owners that EgressIPs name although they are not wanted there any more. */
+function lingeringOwners(
+  wanted: ReadonlyMap<string, Wanted>,
+  view: ControllerView,
+): readonly { readonly uid: string; readonly address: Address }[] {
+  return namings(view).flatMap(({ name, address, policies }) =>
+    policies
+      .filter(({ uid }) => wanted.get(name)?.owners.some(({ ref }) => ref.uid === uid) !== true)
+      .map(({ uid }) => ({ uid, address })),
+  );
+}

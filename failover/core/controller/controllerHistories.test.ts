@@ -1,0 +1,107 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { GATEWAY_LABEL } from '../../../policy/names.ts';
+import { address, policyOf, World } from '../../../test/simulation/controllerWorld.ts';
+
+/** Each step of a random history; the world checks itself after every 100 ms. */
+const step = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 100, max: 6000 }) }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('kill' as const), who: fc.nat(2) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('restart' as const), who: fc.nat(2) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('cordon' as const), who: fc.nat(2), on: fc.boolean() }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('ready' as const), who: fc.nat(2), on: fc.boolean() }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('api' as const), on: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('lead' as const) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('policy' as const),
+      name: fc.nat(2),
+      hosts: fc.uniqueArray(fc.nat(3)),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('delete' as const), name: fc.nat(2) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('worker' as const), who: fc.nat(1), ports: fc.nat(2000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('lose-worker' as const), who: fc.nat(1) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+function take(world: World, action: Step): void {
+  const gateway = 'who' in action ? `gw-${action.who + 1}` : '';
+  switch (action.kind) {
+    case 'wait':
+      world.run(action.ms);
+      return;
+    case 'kill':
+      return world.kill(gateway);
+    case 'restart':
+      return world.restart(gateway);
+    case 'cordon':
+      return world.addNode(gateway, { [GATEWAY_LABEL]: '' }, action.on);
+    case 'ready':
+      return world.setReady(gateway, action.on);
+    case 'api':
+      return world.setApiUp(action.on);
+    case 'lead':
+      return world.restartController();
+    case 'policy':
+      if (world.policy(`p${action.name}`) !== undefined || action.hosts.length === 0) return;
+      return world.addPolicy(policyOf(`p${action.name}`, action.hosts, { createdAtMs: action.name }));
+    case 'delete':
+      return world.deletePolicy(`p${action.name}`);
+    case 'worker':
+      return world.addWorker(
+        `w-${action.who}`,
+        [0, 1, 2, 3].map((host) => ({ address: address(host), ports: action.ports })),
+      );
+    case 'lose-worker':
+      return world.removeNode(`w-${action.who}`);
+    default:
+      return action satisfies never;
+  }
+}
+
+test('whatever happens: one answerer, one programmed policy, one holder of a port; and once it stops all is served', () => {
+  const history = fc.record({
+    steps: fc.array(step, { maxLength: 40 }),
+    loseEachAnswer: fc.integer({ min: 2, max: 9 }),
+    refuseEach: fc.integer({ min: 2, max: 9 }),
+    quarantineMs: fc.constantFrom(0, 5000),
+  });
+  fc.assert(
+    fc.property(history, ({ steps, ...options }) => {
+      const world = new World(options);
+      for (const name of ['gw-1', 'gw-2', 'gw-3']) world.addGateway(name);
+      world.start();
+      for (const action of steps) take(world, action);
+      world.setApiUp(true);
+      for (const name of ['gw-1', 'gw-2', 'gw-3']) {
+        world.restart(name);
+        world.setReady(name, true);
+        world.addNode(name, { [GATEWAY_LABEL]: '' });
+      }
+      world.run(40_000);
+      expect(world.violations).toEqual([]);
+      for (const { egressIp, status } of world.egressIps()) {
+        expect(status?.phase).toBe('Announced');
+        expect(world.answering(egressIp.name)).toEqual([egressIp.order[0]?.gateway]);
+      }
+      const before = world.written;
+      world.run(20_000);
+      expect(world.written).toBe(before);
+    }),
+    { numRuns: 40 },
+  );
+}, 120_000);

@@ -1,0 +1,61 @@
+/** What the controller knows between two events: all of it, as one immutable value. */
+import type { EgressIp } from '../egressIp.ts';
+import type { CollectionName, Collections, ControllerView } from './controllerView.ts';
+import type { UnreadySince } from './eligibility.ts';
+import type { Move } from './moves.ts';
+import type { SessionsState } from './sessions.ts';
+import type { WriteLedger } from './writeLedger.ts';
+
+/** Undefined until the first list of it was complete. */
+export type Caches = { readonly [C in CollectionName]: ReadonlyMap<string, Collections[C]> | undefined };
+
+export interface ControllerState {
+  readonly caches: Caches;
+  readonly sessions: SessionsState;
+  readonly leading: boolean;
+  readonly inContact: boolean;
+  readonly ledger: WriteLedger;
+  /** EgressIP name → the spec whose write is not answered yet. */
+  readonly asked: ReadonlyMap<string, EgressIp>;
+  /** EgressIP name → its newest move. */
+  readonly moves: ReadonlyMap<string, Move>;
+  /** `gateway/session` that this controller set out to declare dead. */
+  readonly declaredDead: ReadonlySet<string>;
+  readonly unreadySince: UnreadySince;
+}
+
+export function initialController(): ControllerState {
+  return {
+    caches: {
+      CiliumEgressGatewayPolicy: undefined,
+      EgressPolicy: undefined,
+      nodes: undefined,
+      gatewayNodes: undefined,
+      egressIps: undefined,
+      leases: undefined,
+    },
+    sessions: new Map(),
+    leading: false,
+    inContact: true,
+    ledger: new Map(),
+    asked: new Map(),
+    moves: new Map(),
+    declaredDead: new Set(),
+    unreadySince: new Map(),
+  };
+}
+
+/** Undefined until every collection was listed once. */
+export function viewOf({ caches, sessions, asked }: ControllerState): ControllerView | undefined {
+  const {
+    CiliumEgressGatewayPolicy: cilium,
+    EgressPolicy: own,
+    nodes,
+    gatewayNodes,
+    egressIps,
+    leases,
+  } = caches;
+  if (cilium === undefined || own === undefined || nodes === undefined) return undefined;
+  if (gatewayNodes === undefined || egressIps === undefined || leases === undefined) return undefined;
+  return { policies: [...cilium.values(), ...own.values()], nodes, gatewayNodes, egressIps, sessions, asked };
+}

@@ -1,0 +1,86 @@
+/**
+ * Decides which gateways may hold an address, and which of them could hold it now. *Allowed* is what people said:
+ * the node's label, the policies' selectors, the subnets. *Eligible* is allowed and healthy: a live session and a data
+ * plane that reports ready. The difference matters where nobody is eligible: an unhealthy holder keeps the assignment,
+ * one that is no longer allowed loses it. A holder whose data plane is not ready keeps its address for a moment: an
+ * agent that restarts, or one failed command, is no reason to move.
+ */
+import { cidrRange, rangeContains } from '../../../policy/cidr.ts';
+import type { Address, Cidr, NodeFacts, Policy } from '../../../policy/model.ts';
+import { GATEWAY_LABEL, ZONE_LABEL } from '../../../policy/names.ts';
+import { matchesSelector } from '../../../policy/selector.ts';
+import type { EgressIp } from '../egressIp.ts';
+import type { ControllerView } from './controllerView.ts';
+import type { Gateway } from './placement.ts';
+import { liveSession } from './sessions.ts';
+
+export interface Eligibility {
+  readonly allowed: ReadonlySet<string>;
+  readonly eligible: readonly string[];
+}
+
+export function isGateway({ labels }: NodeFacts): boolean {
+  return Object.hasOwn(labels, GATEWAY_LABEL) && labels[GATEWAY_LABEL] !== 'false';
+}
+
+/** All labelled nodes, as placement sees them. */
+export function gatewaysOf(view: ControllerView): readonly Gateway[] {
+  return [...view.nodes.values()].filter(isGateway).map((node) => ({
+    name: node.name,
+    zone: node.labels[ZONE_LABEL] ?? '',
+    capacity: view.gatewayNodes.get(node.name)?.capacity ?? 0,
+    cordoned: node.unschedulable,
+  }));
+}
+
+/** How long a holder that is alive may be not ready before it is moved away from. */
+export const READY_GRACE_MS = 2000;
+
+/** Gateway → since when its data plane is not ready, monotonic. */
+export type UnreadySince = ReadonlyMap<string, number>;
+
+export function followReadiness(before: UnreadySince, view: ControllerView, nowMs: number): UnreadySince {
+  const unready = [...view.gatewayNodes.values()].filter(({ dataPlaneReady }) => !dataPlaneReady);
+  return new Map(unready.map(({ name }) => [name, before.get(name) ?? nowMs]));
+}
+
+export function decideEligibility(
+  wanted: {
+    readonly address: Address;
+    readonly owners: readonly Policy[];
+    readonly current: EgressIp | undefined;
+  },
+  context: {
+    readonly view: ControllerView;
+    readonly routable: readonly Cidr[];
+    readonly unreadySince: UnreadySince;
+    readonly nowMs: number;
+  },
+): Eligibility {
+  const { view, routable } = context;
+  const routed = routable.some((cidr) => rangeContains(cidrRange(cidr), wanted.address));
+  const allowed = [...view.nodes.values()]
+    .filter(isGateway)
+    .filter(({ labels }) =>
+      wanted.owners.every(
+        ({ gatewaySelector }) => gatewaySelector === undefined || matchesSelector(gatewaySelector, labels),
+      ),
+    )
+    .filter(({ name }) => routed || isOnLink(view, name, wanted.address))
+    .map(({ name }) => name);
+  const graceOf = (name: string): number => (name === wanted.current?.order[0]?.gateway ? READY_GRACE_MS : 0);
+  const eligible = allowed.filter((name) => {
+    const unready = context.unreadySince.get(name);
+    return (
+      liveSession(view.sessions, name) !== undefined &&
+      view.gatewayNodes.has(name) &&
+      (unready === undefined || context.nowMs - unready < graceOf(name))
+    );
+  });
+  return { allowed: new Set(allowed), eligible };
+}
+
+function isOnLink(view: ControllerView, gateway: string, address: Address): boolean {
+  const onLink = view.gatewayNodes.get(gateway)?.onLink ?? [];
+  return onLink.some(({ cidr }) => rangeContains(cidrRange(cidr), address));
+}

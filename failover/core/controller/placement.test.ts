@@ -1,0 +1,98 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Gateway, place, type Unplaced } from './placement.ts';
+
+function gateway(name: string, change: Partial<Gateway> = {}): Gateway {
+  return { name, zone: 'a', capacity: 256, cordoned: false, ...change };
+}
+
+const three = [gateway('gw-1'), gateway('gw-2'), gateway('gw-3', { zone: 'b' })];
+const everywhere = three.map(({ name }) => name);
+
+describe('placement', () => {
+  test('keeps an address where it is and prefers a standby in another zone', () => {
+    expect(
+      place([{ name: '203.0.113.10', eligible: everywhere, holder: 'gw-2' }], three).get('203.0.113.10'),
+    ).toEqual({
+      order: ['gw-2', 'gw-3', 'gw-1'],
+      reason: 'stays where it is',
+    });
+  });
+
+  test('a cordoned holder hands over, unless everyone is cordoned', () => {
+    const held: Unplaced = { name: 'x', eligible: everywhere, holder: 'gw-1' };
+    const one = three.map((it) => ({ ...it, cordoned: it.name === 'gw-1' }));
+    expect(place([held], one).get('x')?.order[0]).not.toBe('gw-1');
+    const all = three.map((it) => ({ ...it, cordoned: true }));
+    expect(place([held], all).get('x')?.order[0]).toBe('gw-1');
+  });
+
+  test('with nobody eligible, or everyone full, the address is placed nowhere', () => {
+    expect(place([{ name: 'x', eligible: [] }], three).get('x')?.order).toEqual([]);
+    const full = [gateway('gw-1', { capacity: 1 })];
+    const both = place(
+      [
+        { name: 'x', eligible: ['gw-1'] },
+        { name: 'y', eligible: ['gw-1'] },
+      ],
+      full,
+    );
+    expect([...both.values()].map(({ order }) => order.length).toSorted()).toEqual([0, 1]);
+  });
+
+  const cases = fc.record({
+    count: fc.integer({ min: 2, max: 6 }),
+    addresses: fc.integer({ min: 1, max: 40 }),
+    dead: fc.nat(5),
+    shuffle: fc.infiniteStream(fc.nat()),
+  });
+
+  test('one gateway leaving moves only its addresses, spread evenly over the others', () => {
+    fc.assert(
+      fc.property(cases, ({ count, addresses, dead, shuffle }) => {
+        const gateways = Array.from({ length: count }, (_, index) => gateway(`gw-${index}`));
+        const names = gateways.map(({ name }) => name);
+        const wanted = Array.from(
+          { length: addresses },
+          (_, index): Unplaced => ({ name: `ip-${index}`, eligible: names }),
+        );
+        const before = place(wanted, gateways);
+        const loads = countHolders(before);
+        expect(
+          Math.max(...names.map((name) => loads.get(name) ?? 0)) -
+            Math.min(...names.map((name) => loads.get(name) ?? 0)),
+        ).toBeLessThanOrEqual(1);
+
+        const gone = `gw-${dead % count}`;
+        const eligible = names.filter((name) => name !== gone);
+        const holderOf = (name: string) => before.get(name)?.order[0] ?? '';
+        const after = place(
+          wanted.map(({ name }) => ({ name, eligible, holder: holderOf(name) })),
+          gateways,
+        );
+        for (const { name } of wanted) {
+          const holder = after.get(name)?.order[0];
+          if (holderOf(name) === gone) expect(eligible).toContain(holder);
+          else expect(holder).toBe(holderOf(name));
+        }
+        const survivors = eligible.map((name) => countHolders(after).get(name) ?? 0);
+        expect(Math.max(...survivors) - Math.min(...survivors)).toBeLessThanOrEqual(1);
+
+        const reordered = wanted
+          .map((it) => ({ it, key: shuffle.next().value }))
+          .toSorted((a, b) => a.key - b.key)
+          .map(({ it }) => it);
+        expect(place(reordered, gateways.toReversed())).toEqual(before);
+      }),
+    );
+  });
+});
+
+function countHolders(placed: ReturnType<typeof place>): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { order } of placed.values()) {
+    const [holder] = order;
+    if (holder !== undefined) counts.set(holder, (counts.get(holder) ?? 0) + 1);
+  }
+  return counts;
+}

@@ -1,0 +1,116 @@
+/**
+ * Decides what is written to each policy: the finalizer while it is served, its status, and the finalizer's end once
+ * nothing of a deleted policy is left: no EgressIP names it, and nobody may still answer for an address of it alone.
+ */
+import { rangeContains } from '../../../policy/cidr.ts';
+import { FINALIZER } from '../../../policy/names.ts';
+import type { Verdict } from './acceptance.ts';
+import { isReleased, namings } from './claims.ts';
+import type { ControllerEffect, WriteEffect } from './controllerEvents.ts';
+import type { ControllerView, EgressIpStatus, PolicyObject, PolicyStatus } from './controllerView.ts';
+import type { AddressPlan } from './planAddresses.ts';
+import { decidePolicyStatus, type ServedAddress } from './policyStatus.ts';
+
+export interface PolicyWrite {
+  readonly write: WriteEffect;
+  /** To be recorded when the write is asked for. */
+  readonly events: readonly ControllerEffect[];
+}
+
+interface Known {
+  readonly view: ControllerView;
+  readonly verdicts: ReadonlyMap<string, Verdict>;
+  readonly plans: readonly AddressPlan[];
+  /** EgressIP name → its status as it should be. */
+  readonly statuses: ReadonlyMap<string, EgressIpStatus>;
+  readonly wallMs: number;
+}
+
+/** At most one write a policy: the rest follows when that was answered. */
+export function planPolicies(known: Known): readonly PolicyWrite[] {
+  const served = servedByPolicy(known);
+  return known.view.policies.flatMap((object): readonly PolicyWrite[] => {
+    const verdict = known.verdicts.get(object.uid);
+    const finalizers = planFinalizers(object, verdict, known);
+    if (finalizers !== undefined)
+      return [{ write: { kind: 'write-finalizers', ...refOf(object), finalizers }, events: [] }];
+    const status = decidePolicyStatus(object, { verdict, served: served.get(object.uid) ?? [] }, known);
+    if (JSON.stringify(status) === JSON.stringify(object.status)) return [];
+    return [
+      {
+        write: { kind: 'write-policy-status', ...refOf(object), status },
+        events: refusalEvents(object, status),
+      },
+    ];
+  });
+}
+
+function refOf({ kind, name, resourceVersion }: PolicyObject) {
+  return { policyKind: kind, name, resourceVersion };
+}
+
+/** The list as it should be, or undefined where it is right. */
+function planFinalizers(
+  object: PolicyObject,
+  verdict: Verdict | undefined,
+  { view }: Known,
+): readonly string[] | undefined {
+  const { finalizers, deleting } = object;
+  const present = finalizers.includes(FINALIZER);
+  if (!deleting) return verdict?.kind === 'accepted' && !present ? [...finalizers, FINALIZER] : undefined;
+  if (!present || !hasLetGo(object, view)) return undefined;
+  return finalizers.filter((it) => it !== FINALIZER);
+}
+
+function hasLetGo({ uid, parsed }: PolicyObject, view: ControllerView): boolean {
+  const pools = parsed.kind === 'ok' ? parsed.value.pools : [];
+  for (const egressIp of namings(view)) {
+    if (egressIp.policies.some((owner) => owner.uid === uid)) return false;
+    const ours = pools.some(({ range }) => rangeContains(range, egressIp.address));
+    if (ours && egressIp.policies.length === 0 && !isReleased(egressIp)) return false;
+  }
+  return true;
+}
+
+/** Addresses that name the policy, in the order of its pools. */
+function servedByPolicy({ plans, statuses, view }: Known): ReadonlyMap<string, readonly ServedAddress[]> {
+  const served = new Map<string, ServedAddress[]>();
+  for (const plan of plans) {
+    const status = statuses.get(plan.claim.name);
+    if (status === undefined) continue;
+    for (const { uid } of plan.claim.current?.policies ?? []) {
+      const list = served.get(uid);
+      if (list === undefined) served.set(uid, [{ plan, status }]);
+      else list.push({ plan, status });
+    }
+  }
+  for (const { uid, parsed } of view.policies) {
+    const pools = parsed.kind === 'ok' ? parsed.value.pools : [];
+    const rank = ({ plan }: ServedAddress): number =>
+      pools.findIndex(({ range }) => rangeContains(range, plan.claim.address));
+    served
+      .get(uid)
+      ?.sort(
+        (a, b) => rank(a) - rank(b) || (a.plan.claim.address.value < b.plan.claim.address.value ? -1 : 1),
+      );
+  }
+  return served;
+}
+
+/** Says once why a policy is not served; the status that was written is what "once" goes by. */
+function refusalEvents(object: PolicyObject, status: PolicyStatus): readonly ControllerEffect[] {
+  const accepted = status.conditions.find(({ type }) => type === 'Accepted');
+  const before = object.status?.conditions.find(({ type }) => type === 'Accepted');
+  const refused = accepted?.reason === 'Conflicting' || accepted?.reason === 'Invalid';
+  if (!refused || before?.reason === accepted.reason) return [];
+  const { kind, name, uid } = object;
+  return [
+    {
+      kind: 'record-event',
+      regarding: { kind, name, uid },
+      type: 'Warning',
+      reason: accepted.reason,
+      message: accepted.message,
+    },
+  ];
+}

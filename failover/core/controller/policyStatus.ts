@@ -1,0 +1,165 @@
+/**
+ * Decides a policy's status. `Accepted`: it is served, or why not. `Programmed`: for each of its addresses the holder
+ * answers at the current epoch and forwards the current port blocks. `Available`: pods get out, and what would happen
+ * if a gateway died.
+ */
+import { formatAddress } from '../../../policy/address.ts';
+import { formatTimestamp } from '../../../policy/timestamp.ts';
+import type { Verdict } from './acceptance.ts';
+import type {
+  Condition,
+  ControllerView,
+  EgressIpStatus,
+  PolicyObject,
+  PolicyStatus,
+} from './controllerView.ts';
+import type { AddressPlan } from './planAddresses.ts';
+import { isAnnounced, statementOn } from './proofs.ts';
+
+/** An address of the policy as it stands in the API, with its plan. */
+export interface ServedAddress {
+  readonly plan: AddressPlan;
+  readonly status: EgressIpStatus;
+}
+
+/** `kubectl get` shows this many addresses; the rest are counted. */
+const ADDRESSES_SHOWN_MAX = 3;
+/** Nodes named in a message; the rest are counted. */
+const NODES_SHOWN_MAX = 5;
+
+interface Finding {
+  readonly holds: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+export function decidePolicyStatus(
+  object: PolicyObject,
+  known: { readonly verdict: Verdict | undefined; readonly served: readonly ServedAddress[] },
+  context: { readonly view: ControllerView; readonly wallMs: number },
+): PolicyStatus {
+  const { verdict, served } = known;
+  const { view, wallMs } = context;
+  const accepted = judgeAcceptance(verdict);
+  const programmed = judgeProgrammed(served, view);
+  const findings: Readonly<Record<string, Finding>> = {
+    Accepted: accepted,
+    Programmed: accepted.holds ? programmed : notAccepted(accepted),
+    Available: accepted.holds ? judgeAvailable(object, served) : notAccepted(accepted),
+  };
+  const time = formatTimestamp(wallMs);
+  return {
+    observedGeneration: object.generation,
+    conditions: Object.entries(findings).map(([type, finding]) =>
+      renderCondition(object, type, finding, time),
+    ),
+    addresses: served.map(({ plan, status }) => ({
+      address: formatAddress(plan.claim.address),
+      gateway: status.gateway,
+      standbys: status.standbys,
+      since: status.since,
+    })),
+    egress: describeEgress(served),
+    selectedPods: [...view.gatewayNodes.values()]
+      .flatMap(({ selected }) => selected.filter(({ policyUid }) => policyUid === object.uid))
+      .reduce((sum, { pods }) => sum + pods, 0),
+  };
+}
+
+function judgeAcceptance(verdict: Verdict | undefined): Finding {
+  if (verdict === undefined)
+    return { holds: false, reason: 'Deleting', message: 'the policy is being deleted' };
+  switch (verdict.kind) {
+    case 'accepted':
+      return { holds: true, reason: 'Accepted', message: 'its addresses are its own' };
+    case 'conflicting':
+      return { holds: false, reason: 'Conflicting', message: verdict.message };
+    case 'invalid':
+      return { holds: false, reason: 'Invalid', message: verdict.message };
+    default:
+      return verdict satisfies never;
+  }
+}
+
+function notAccepted({ reason }: Finding): Finding {
+  return { holds: false, reason: 'NotAccepted', message: `not accepted: ${reason}` };
+}
+
+function judgeProgrammed(served: readonly ServedAddress[], view: ControllerView): Finding {
+  const missing = served.filter(({ plan: { claim } }) => {
+    const { current } = claim;
+    if (current === undefined || !isAnnounced(current, view)) return true;
+    const statement = statementOn(view, current.order[0]?.gateway ?? '', claim.address);
+    return (statement?.blocksVersion ?? -1) < current.blocksVersion;
+  });
+  if (served.length === 0)
+    return { holds: false, reason: 'NoAddress', message: 'no address is assigned yet' };
+  if (missing.length === 0)
+    return {
+      holds: true,
+      reason: 'Programmed',
+      message: 'each holder answers and forwards the current port blocks',
+    };
+  return { holds: false, reason: 'InProgress', message: `not yet at its holder: ${namesOf(missing)}` };
+}
+
+function judgeAvailable({ parsed }: PolicyObject, served: readonly ServedAddress[]): Finding {
+  const hasV6 = parsed.kind === 'ok' && parsed.value.pools.some(({ range }) => range.family === 6);
+  if (hasV6) {
+    const message = 'IPv6 egress addresses are not served yet; the IPv4 ones are';
+    return { holds: false, reason: 'FamilyNotServed', message };
+  }
+  const silent = served.filter(({ status }) => status.gateway === '');
+  const unplaced = silent.filter(({ plan }) => plan.eligible.length === 0);
+  if (unplaced.length > 0)
+    return { holds: false, reason: 'NoGateway', message: `no gateway is eligible for ${namesOf(unplaced)}` };
+  if (served.length === 0 || silent.length > 0)
+    return { holds: false, reason: 'NotAnswered', message: `no gateway answers yet for ${namesOf(silent)}` };
+  const starved = [...new Set(served.flatMap(({ plan }) => plan.exhausted))].toSorted();
+  if (starved.length > 0)
+    return {
+      holds: true,
+      reason: 'PortsExhausted',
+      message: `no free ports for nodes ${shorten(starved, NODES_SHOWN_MAX)}`,
+    };
+  const single = served.filter(({ status }) => status.standbys.length === 0);
+  if (single.length > 0)
+    return {
+      holds: true,
+      reason: 'SingleGateway',
+      message: `no other gateway could take over ${namesOf(single)}`,
+    };
+  return { holds: true, reason: 'Redundant', message: 'each address has a gateway and a standby' };
+}
+
+function namesOf(served: readonly ServedAddress[]): string {
+  return shorten(
+    served.map(({ plan }) => formatAddress(plan.claim.address)),
+    ADDRESSES_SHOWN_MAX,
+  );
+}
+
+function describeEgress(served: readonly ServedAddress[]): string {
+  const texts = served.map(({ plan, status }) => {
+    const address = formatAddress(plan.claim.address);
+    return status.gateway === '' ? address : `${address}@${status.gateway}`;
+  });
+  return shorten(texts, ADDRESSES_SHOWN_MAX);
+}
+
+function shorten(texts: readonly string[], max: number): string {
+  const shown = texts.slice(0, max).join(', ');
+  return texts.length > max ? `${shown} and ${texts.length - max} more` : shown;
+}
+
+function renderCondition(
+  { status, generation }: PolicyObject,
+  type: string,
+  { holds, reason, message }: Finding,
+  time: string,
+): Condition {
+  const before = status?.conditions.find((it) => it.type === type);
+  const value = holds ? 'True' : 'False';
+  const lastTransitionTime = before?.status === value ? before.lastTransitionTime : time;
+  return { type, status: value, reason, message, observedGeneration: generation, lastTransitionTime };
+}

@@ -1,0 +1,101 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Allocation, allocatePorts, FIRST_PORT, GRANULE_PORTS, LAST_PORT } from './portBlocks.ts';
+
+const EMPTY: Allocation = { blocksVersion: 0, blocks: [], resting: [] };
+const QUARANTINE_MS = 240_000;
+
+function allocate(
+  current: Allocation,
+  wants: Readonly<Record<string, number>>,
+  change: { readonly nowMs?: number; readonly nodes?: readonly string[] } = {},
+) {
+  const demand = new Map(Object.entries(wants));
+  const nodes = new Set(change.nodes ?? demand.keys());
+  return allocatePorts({
+    current,
+    demand,
+    nodes,
+    initialPorts: 512,
+    quarantineMs: QUARANTINE_MS,
+    nowMs: change.nowMs ?? 0,
+  });
+}
+
+describe('port blocks', () => {
+  test('a node starts with the initial ports, at the version that brings them', () => {
+    const { allocation } = allocate(EMPTY, { a: 64, b: 64 });
+    expect(allocation).toEqual({
+      blocksVersion: 1,
+      blocks: [
+        { node: 'a', first: 1024, last: 1535, version: 1 },
+        { node: 'b', first: 1536, last: 2047, version: 1 },
+      ],
+      resting: [],
+    });
+  });
+
+  test('nothing changes, not even the version, while everyone has enough', () => {
+    const { allocation } = allocate(EMPTY, { a: 64 });
+    expect(allocate(allocation, { a: 512 }).allocation).toBe(allocation);
+  });
+
+  test('a node that wants more gets one more block and keeps the first', () => {
+    const { allocation } = allocate(EMPTY, { a: 64 });
+    const grown = allocate(allocation, { a: 1024 }).allocation;
+    expect(grown.blocks).toEqual([...allocation.blocks, { node: 'a', first: 1536, last: 2047, version: 2 }]);
+  });
+
+  test('many nodes start with less, so that each fits', () => {
+    const wants = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`n${index}`, 64]));
+    const { allocation, exhausted } = allocate(EMPTY, wants);
+    expect(exhausted).toEqual([]);
+    expect(allocation.blocks).toHaveLength(500);
+  });
+
+  test('the block of a node that is gone rests, and is handed out again only after the quarantine', () => {
+    const all = Object.fromEntries(Array.from({ length: 1008 }, (_, index) => [`n${index}`, 64]));
+    const full = allocate(EMPTY, all).allocation;
+    const { n7: _gone, ...rest } = all;
+    const left = allocate(full, { ...rest, x: 64 }, { nowMs: 1000 });
+    expect(left.exhausted).toEqual(['x']);
+    expect(left.allocation.resting).toMatchObject([{ untilMs: 1000 + QUARANTINE_MS }]);
+    const later = allocate(left.allocation, { ...rest, x: 64 }, { nowMs: 1001 + QUARANTINE_MS });
+    expect(later.exhausted).toEqual([]);
+    expect(later.allocation.resting).toEqual([]);
+  });
+
+  test('no port ever has two holders, resting ones included, over random histories', () => {
+    const step = fc.record({
+      wants: fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'e'), fc.integer({ min: 0, max: 40_000 })),
+      laterMs: fc.integer({ min: 0, max: QUARANTINE_MS }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 12 }), (steps) => {
+        let current = EMPTY;
+        let nowMs = 0;
+        for (const { wants, laterMs } of steps) {
+          nowMs += laterMs;
+          const before = current;
+          current = allocate(current, wants, { nowMs }).allocation;
+          expect(current.blocksVersion - before.blocksVersion).toBe(current === before ? 0 : 1);
+          const held = new Set<number>();
+          let problems = 0;
+          for (const { first, last } of [...current.blocks, ...current.resting]) {
+            if (first % GRANULE_PORTS !== 0 || (last + 1) % GRANULE_PORTS !== 0) problems += 1;
+            if (first < FIRST_PORT || last > LAST_PORT) problems += 1;
+            for (let port = first; port <= last; port += GRANULE_PORTS) {
+              if (held.has(port)) problems += 1;
+              held.add(port);
+            }
+          }
+          expect(problems).toBe(0);
+          for (const { first, last, untilMs } of before.resting.filter((it) => it.untilMs > nowMs)) {
+            expect(current.resting).toContainEqual({ first, last, untilMs });
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

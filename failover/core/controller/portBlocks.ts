@@ -1,0 +1,132 @@
+/**
+ * Decides which node holds which ports of one egress IP. Ports are handed out in granules of 64 (the gateway's map is
+ * keyed by address and granule), never to two nodes at once, and a block that came back rests until peers have
+ * forgotten its connections. Blocks never grow or shrink here: a node that wants more gets one more block.
+ *
+ * Relies on the caller to name a node gone only when nothing of it can send any more.
+ */
+import type { PortBlock, RestingBlock } from '../egressIp.ts';
+
+export const GRANULE_PORTS = 64;
+/** Below are the ports that the outside may take for services. */
+export const FIRST_PORT = 1024;
+export const LAST_PORT = 65_535;
+const GRANULES = (LAST_PORT + 1 - FIRST_PORT) / GRANULE_PORTS;
+
+export interface Allocation {
+  readonly blocksVersion: number;
+  readonly blocks: readonly PortBlock[];
+  readonly resting: readonly RestingBlock[];
+}
+
+export interface AllocationInput {
+  readonly current: Allocation;
+  /** Node → ports it wants in all. */
+  readonly demand: ReadonlyMap<string, number>;
+  /** Nodes that exist; the blocks of all others come back. */
+  readonly nodes: ReadonlySet<string>;
+  /** What a node starts with; less where many nodes share the address. */
+  readonly initialPorts: number;
+  readonly quarantineMs: number;
+  /** Wall clock, milliseconds since the epoch: it has to outlive this process. */
+  readonly nowMs: number;
+}
+
+/** The same object if nothing changed. `exhausted` names nodes that want ports and could get none. */
+export function allocatePorts(input: AllocationInput): {
+  readonly allocation: Allocation;
+  readonly exhausted: readonly string[];
+} {
+  const { current, nodes, nowMs, quarantineMs } = input;
+  const blocks = current.blocks.filter(({ node }) => nodes.has(node));
+  const returned = current.blocks.filter(({ node }) => !nodes.has(node));
+  const resting = [
+    ...current.resting.filter(({ untilMs }) => untilMs > nowMs),
+    ...returned.map(({ first, last }) => ({ first, last, untilMs: nowMs + quarantineMs })),
+  ];
+  const version = current.blocksVersion + 1;
+  const wishes = wanting(input, blocks);
+  // Most addresses want nothing most of the time: their granules need no looking at.
+  const taken = wishes.length === 0 ? [] : markTaken([...blocks, ...resting]);
+  const exhausted: string[] = [];
+  for (const [node, ports] of wishes) {
+    const block = findFree(taken, Math.ceil(ports / GRANULE_PORTS), lastUse(current));
+    if (block === undefined) {
+      exhausted.push(node);
+      continue;
+    }
+    for (let granule = block.start; granule < block.start + block.length; granule += 1) taken[granule] = true;
+    blocks.push({ node, first: portOf(block.start), last: portOf(block.start + block.length) - 1, version });
+  }
+  const changed =
+    blocks.length !== current.blocks.length ||
+    returned.length > 0 ||
+    resting.length !== current.resting.length;
+  return { allocation: changed ? { blocksVersion: version, blocks, resting } : current, exhausted };
+}
+
+/** Nodes that hold less than they want, and how much is missing; sorted, so that every controller decides alike. */
+function wanting(
+  input: AllocationInput,
+  blocks: readonly PortBlock[],
+): readonly (readonly [string, number])[] {
+  const sharers = Math.max(1, [...input.demand.keys()].filter((node) => input.nodes.has(node)).length);
+  const fairPorts = Math.max(1, Math.floor(GRANULES / sharers)) * GRANULE_PORTS;
+  const start = Math.min(input.initialPorts, fairPorts);
+  return [...input.demand]
+    .filter(([node, ports]) => ports > 0 && input.nodes.has(node))
+    .map(([node, ports]): readonly [string, number] => {
+      const held = blocks
+        .filter((block) => block.node === node)
+        .reduce((sum, { first, last }) => sum + last - first + 1, 0);
+      return [node, (held === 0 ? Math.max(ports, start) : ports) - held];
+    })
+    .filter(([, missing]) => missing > 0)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function markTaken(ranges: readonly { readonly first: number; readonly last: number }[]): boolean[] {
+  const taken = Array.from({ length: GRANULES }, () => false);
+  for (const { first, last } of ranges) {
+    for (let granule = granuleOf(first); granule <= granuleOf(last); granule += 1) taken[granule] = true;
+  }
+  return taken;
+}
+
+/** When a granule's quarantine ended; 0 for those never used. Ports that rested longest are handed out first. */
+function lastUse({ resting }: Allocation): (granule: number) => number {
+  return (granule) =>
+    Math.max(
+      0,
+      ...resting
+        .filter((it) => granuleOf(it.first) <= granule && granule <= granuleOf(it.last))
+        .map((it) => it.untilMs),
+    );
+}
+
+/** A free run of the wanted length, or the longest there is; among equals the one that rested longest, then the lowest. */
+function findFree(
+  taken: readonly boolean[],
+  wanted: number,
+  usedUntil: (granule: number) => number,
+): { readonly start: number; readonly length: number } | undefined {
+  let best: { readonly start: number; readonly length: number; readonly used: number } | undefined;
+  let length = 0;
+  for (let granule = 0; granule < GRANULES; granule += 1) {
+    length = taken[granule] === true ? 0 : Math.min(length + 1, wanted);
+    if (length === 0) continue;
+    const start = granule - length + 1;
+    const used = usedUntil(start);
+    if (best === undefined || length > best.length || (length === best.length && used < best.used))
+      best = { start, length, used };
+  }
+  return best;
+}
+
+function granuleOf(port: number): number {
+  return Math.floor((port - FIRST_PORT) / GRANULE_PORTS);
+}
+
+function portOf(granule: number): number {
+  return FIRST_PORT + granule * GRANULE_PORTS;
+}

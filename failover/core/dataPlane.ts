@@ -1,0 +1,104 @@
+/**
+ * The port between the agent's decisions and the kernel: what one node's data plane should hold, as data, and the few
+ * timed operations of the dead-man switch. `failover/io` implements it over nftables and iproute2; a second
+ * implementation (steering Cilium's own gateway) has to fit behind the same port.
+ */
+import type { Address, AddressRange, Affinity, Cidr } from '../../policy/model.ts';
+
+/** One end of the tunnel mesh. */
+export interface TunnelEndpoint {
+  readonly node: string;
+  /** Underlay address of the node: outer source and destination of the tunnel. */
+  readonly address: Address;
+  /** MAC of `egress0` there: `tunnelMac(address)`. */
+  readonly mac: string;
+}
+
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** One egress IP as this node has to know it. */
+export interface EgressAddressPlan {
+  readonly address: Address;
+  /** The node that answers for it now and gets this node's packets; absent: nobody, packets are refused. */
+  readonly holder?: string;
+  /** Who holds which ports, all nodes: the stateless gateway's map. */
+  readonly blocks: readonly (PortRange & { readonly node: string })[];
+  /** This node's own ports that the holder has confirmed: SNAT picks from these. Empty: packets are refused. */
+  readonly usable: readonly PortRange[];
+}
+
+export type PodAction =
+  /** Source NAT to one of these: for `Pod` affinity exactly one, chosen by the planner; for `Connection` any, per connection. */
+  | { readonly kind: 'egress'; readonly addresses: readonly Address[]; readonly affinity: Affinity }
+  /** As if no policy applied. */
+  | { readonly kind: 'direct' }
+  /** Fail closed: ICMP/RST at once, counted. */
+  | { readonly kind: 'refuse' };
+
+/** A pod's traffic to destinations in `range`. The ranges of a pod are disjoint and sorted; what is in none is direct. */
+export interface PodRoute {
+  readonly range: AddressRange;
+  readonly action: PodAction;
+}
+
+export interface PodPlan {
+  readonly address: Address;
+  readonly routes: readonly PodRoute[];
+}
+
+export interface NodeDataPlane {
+  readonly self: TunnelEndpoint;
+  /** The device that holds `self.address` and on which egress IPs are answered. */
+  readonly uplink: string;
+  /** All other nodes with an agent. */
+  readonly peers: readonly TunnelEndpoint[];
+  /** Pod networks, service networks, node addresses: traffic to them is never touched. */
+  readonly direct: readonly Cidr[];
+  readonly addresses: readonly EgressAddressPlan[];
+  readonly pods: readonly PodPlan[];
+}
+
+/** `unknown`: the kernel may or may not hold it; apply again before relying on it. */
+export type KernelOutcome =
+  | { readonly kind: 'ok' }
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'unknown'; readonly message: string };
+
+/**
+ * The dead-man switch (address → session → newest granted heartbeat → live element with a lifetime). The kernel answers
+ * ARP for an address only while the whole chain holds, so a frozen, crashed or cut-off agent falls silent by itself.
+ */
+export interface AnswerGate {
+  /** Ends every right to answer that the kernel holds. First thing a new process does, before it opens a session. */
+  flush(): Promise<KernelOutcome>;
+  /** Before a heartbeat is sent: the timed element (session, seq), whose lifetime runs from now. */
+  insertHeartbeat(session: number, seq: number, lifetimeMs: number): Promise<KernelOutcome>;
+  /** When the heartbeat was granted: the session's chain now hangs on this element. */
+  grantHeartbeat(session: number, seq: number): Promise<KernelOutcome>;
+  /** The address hangs on the session from now on; also puts it on the uplink. `ok` means the kernel has it. */
+  arm(address: Address, session: number): Promise<KernelOutcome>;
+  /** `ok` means the kernel answers no more; forwarding goes on. */
+  disarm(address: Address): Promise<KernelOutcome>;
+  /** Gratuitous ARP, repeated; fire and forget, never waited for. */
+  announce(addresses: readonly Address[]): void;
+}
+
+export interface DataPlaneCounters {
+  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `fenced`, `unknown_peer`. */
+  readonly packets: Readonly<Record<string, number>>;
+}
+
+export interface DataPlane {
+  readonly gate: AnswerGate;
+  /** Looks for what is missing (NET_ADMIN, nft too old, no VXLAN, unwritable sysctl, no egress hook); empty: ready. */
+  selfTest(): Promise<readonly string[]>;
+  /** Level-triggered: makes the kernel equal to the plan in one atomic transaction, touching only what differs. */
+  apply(plan: NodeDataPlane): Promise<KernelOutcome>;
+  readCounters(): Promise<DataPlaneCounters>;
+  /** Egress IP as text → `TunnelEndpoint.mac` of the gateway that this node sends to, as a former run left it. */
+  readHolders(): Promise<ReadonlyMap<string, string>>;
+  close(): Promise<void>;
+}

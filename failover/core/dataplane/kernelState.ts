@@ -1,0 +1,45 @@
+/**
+ * What changes in our tables, as data: elements of sets and maps, and chains named after their content. The rules that
+ * never change are in staticRuleset.ts. Both the wanted state and the one read back from the kernel have this shape,
+ * with keys and values in one spelling, so that equal means equal.
+ */
+
+export const TABLE = 'sallyport';
+
+/** Sets and maps whose elements follow from the plan, with their nft declaration. Both sides of a diff know all. */
+export const MANAGED = {
+  'inet egress_ips': 'type ipv4_addr;',
+  'inet direct': 'type ipv4_addr; flags interval;',
+  'inet blocks': 'type ipv4_addr . inet_service : mark;',
+  'inet block_ids': 'typeof ip daddr . icmp id : meta mark;',
+  'inet senders': 'type mark . ether_addr;',
+  'inet peers': 'typeof ip saddr . @th,176,48;',
+  'inet egress_marks': 'type ipv4_addr : mark;',
+  'inet steering': 'type mark : mark;',
+  'inet translations': 'type mark : verdict;',
+  'inet pods': 'type ipv4_addr : verdict;',
+  'netdev egress_ips': 'type ipv4_addr;',
+  'netdev gateway_macs': 'type ipv4_addr : ether_addr;',
+  'netdev node_macs': 'type mark : ether_addr;',
+} as const;
+export type ManagedName = keyof typeof MANAGED;
+export const MANAGED_NAMES = Object.keys(MANAGED) as readonly ManagedName[]; // Object.keys forgets the literal type.
+
+/** Key → value; a set's elements have the value ''. */
+export type Elements = ReadonlyMap<string, string>;
+
+export interface KernelState {
+  readonly elements: ReadonlyMap<ManagedName, Elements>;
+  /** Chain name → rules; of the kernel's chains only the names are known, and they are enough. */
+  readonly chains: ReadonlyMap<string, readonly string[]>;
+}
+
+export const NO_ELEMENTS: Elements = new Map();
+/** Content-named chains start so; all others belong to the static ruleset. */
+export const CONTENT_CHAIN = /^(?:routes|translate)_[0-9a-f]{16}$/;
+
+/** `inet blocks` → the object of a command: `inet sallyport blocks`. */
+export function qualified(name: ManagedName): string {
+  const [family, object] = name.split(' ');
+  return `${family} ${TABLE} ${object}`;
+}

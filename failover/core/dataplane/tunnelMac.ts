@@ -1,0 +1,18 @@
+/** The MAC of `egress0` on a node: every node can work out every other's, so nothing has to be learned or exchanged. */
+import type { Address } from '../../../policy/model.ts';
+
+/** Locally administered, unicast; the second octet only makes it recognisable in a capture. */
+const PREFIX = ['02', '53'] as const;
+
+/** `02:53:` and the four octets of the node's underlay IPv4. An IPv6 underlay gives its low 32 bits. */
+export function tunnelMac(address: Address): string {
+  const octets = [24n, 16n, 8n, 0n].map((shift) =>
+    ((address.value >> shift) & 0xffn).toString(16).padStart(2, '0'),
+  );
+  return [...PREFIX, ...octets].join(':');
+}
+
+/** The same MAC as the number that raw payload keys of nft carry. */
+export function macNumber(mac: string): number {
+  return Number.parseInt(mac.replaceAll(':', ''), 16);
+}

@@ -1,0 +1,58 @@
+/**
+ * `GatewayNode` as the programs see it: what one node's agent says of itself, and of itself only. Every node has one;
+ * the name is the node's name and everything stands in `status`.
+ */
+import type { Address, Cidr } from '../../policy/model.ts';
+
+/**
+ * What the agent states about one egress IP.
+ * `Answering`: the kernel answers ARP for it, confirmed. `Released`: it does not and will not at this epoch.
+ * `Standby`: port map is in the kernel, not answering.
+ */
+export type AddressState = 'Answering' | 'Released' | 'Standby';
+
+export interface AddressStatement {
+  readonly address: Address;
+  readonly state: AddressState;
+  readonly epoch: number;
+  /** The session under which it is said. */
+  readonly session: number;
+  /** The highest `blocksVersion` of the EgressIP whose blocks this node's kernel forwards. */
+  readonly blocksVersion: number;
+}
+
+export interface PortDemand {
+  readonly address: Address;
+  /** Ports this node wants in all; 0 or absent: none. */
+  readonly ports: number;
+}
+
+export interface GatewayNode {
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** The running agent's session; 0 before its first. */
+  readonly session: number;
+  /** The node's tunnel end: its InternalIP, the device it lies on, the MAC of `egress0` there. Absent before the first report. */
+  readonly underlay?: {
+    readonly address: Address;
+    readonly interfaceName: string;
+    readonly tunnelMac: string;
+  };
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly addresses: readonly { readonly address: Address; readonly prefix: number }[];
+  }[];
+  readonly onLink: readonly { readonly cidr: Cidr; readonly interfaceName: string }[];
+  readonly nextHops: readonly { readonly address: Address; readonly interfaceName: string }[];
+  /** Egress IPs this node can hold at the most. */
+  readonly capacity: number;
+  readonly dataPlaneReady: boolean;
+  /** Why not, for people; empty when ready. */
+  readonly dataPlaneMessage: string;
+  readonly addresses: readonly AddressStatement[];
+  readonly demand: readonly PortDemand[];
+  /** Pods on this node that each policy selects. */
+  readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];
+  readonly versions: { readonly agent: string; readonly kernel: string; readonly nftables: string };
+}

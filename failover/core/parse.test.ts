@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { formatAddress } from '../../policy/address.ts';
+import { parseEgressIp } from './parseEgressIp.ts';
+import { parseGatewayNode } from './parseGatewayNode.ts';
+
+const egressIp = {
+  metadata: { name: '203.0.113.10', uid: 'u', resourceVersion: '7' },
+  spec: {
+    address: '203.0.113.10',
+    policies: [{ kind: 'EgressPolicy', name: 'p', uid: 'uid-p' }],
+    epoch: 3,
+    order: [{ gateway: 'gw-1', session: 5 }],
+    fence: [],
+    blocksVersion: 2,
+    blocks: [{ node: 'w-1', first: 1024, last: 1535, version: 1 }],
+    resting: [{ first: 1536, last: 1599, until: '1970-01-01T00:01:00Z' }],
+  },
+};
+
+describe('an EgressIP', () => {
+  test('is read whole', () => {
+    expect(parseEgressIp(egressIp)).toMatchObject({
+      name: '203.0.113.10',
+      epoch: 3,
+      order: [{ gateway: 'gw-1', session: 5 }],
+      blocks: [{ node: 'w-1', first: 1024, last: 1535, version: 1 }],
+      resting: [{ first: 1536, last: 1599, untilMs: 60_000 }],
+    });
+  });
+
+  test.each([
+    { name: 'under another name', change: { metadata: { name: '203.0.113.11' } } },
+    {
+      name: 'with an address that is no address',
+      change: { spec: { ...egressIp.spec, address: '203.0.113.010' } },
+    },
+    { name: 'with a negative epoch', change: { spec: { ...egressIp.spec, epoch: -1 } } },
+    {
+      name: 'with a session that is no number',
+      change: { spec: { ...egressIp.spec, order: [{ gateway: 'a', session: 'b' }] } },
+    },
+    {
+      name: 'with ports from high to low',
+      change: { spec: { ...egressIp.spec, blocks: [{ node: 'a', first: 9, last: 8, version: 1 }] } },
+    },
+    {
+      name: 'with an owner of an unknown kind',
+      change: { spec: { ...egressIp.spec, policies: [{ kind: 'X', name: 'a', uid: 'b' }] } },
+    },
+  ])('$name is none', ({ change }) => {
+    expect(parseEgressIp({ ...egressIp, ...change })).toBeUndefined();
+  });
+});
+
+describe('a GatewayNode', () => {
+  test('is read whole, and what cannot be read in it is left out', () => {
+    const node = parseGatewayNode({
+      metadata: { name: 'gw-1' },
+      status: {
+        session: 5,
+        underlay: { address: '203.0.113.11', interfaceName: 'eth0', tunnelMac: '02:53:cb:00:71:0b' },
+        interfaces: [{ name: 'eth0', addresses: ['203.0.113.11/24', 'nonsense'] }],
+        onLink: [{ cidr: '203.0.113.0/24', interfaceName: 'eth0' }],
+        conditions: [{ type: 'DataPlaneReady', status: 'True', message: '' }],
+        addresses: [
+          { address: '203.0.113.10', state: 'Answering', epoch: 3, session: 5, blocksVersion: 2 },
+          { address: '203.0.113.12', state: 'Sleeping', epoch: 3, session: 5, blocksVersion: 2 },
+        ],
+        demand: [{ address: '203.0.113.10', ports: 64 }],
+        selected: [{ policyUid: 'uid-p', pods: 2 }],
+      },
+    });
+    expect(node).toMatchObject({
+      name: 'gw-1',
+      session: 5,
+      dataPlaneReady: true,
+      selected: [{ policyUid: 'uid-p', pods: 2 }],
+    });
+    expect(node?.addresses.map(({ address, state }) => `${formatAddress(address)} ${state}`)).toEqual([
+      '203.0.113.10 Answering',
+    ]);
+    expect(node?.interfaces[0]?.addresses.map(({ prefix }) => prefix)).toEqual([24]);
+  });
+
+  test('that said nothing yet is not ready', () => {
+    expect(parseGatewayNode({ metadata: { name: 'gw-1' } })).toMatchObject({
+      session: 0,
+      dataPlaneReady: false,
+      addresses: [],
+    });
+  });
+});
+
+test('no object makes either parser throw', () => {
+  fc.assert(
+    fc.property(fc.anything(), fc.anything(), (a, b) => {
+      parseEgressIp({ ...egressIp, spec: { ...egressIp.spec, order: a, blocks: b } });
+      parseGatewayNode({
+        metadata: { name: 'n' },
+        status: { addresses: a, interfaces: b, underlay: a, conditions: b },
+      });
+    }),
+  );
+});

@@ -1,0 +1,527 @@
+/**
+ * A small world around the controller's core: an API server in memory that swaps by version, and gateways that heartbeat,
+ * answer by the agents' own decision and state what they do. Time is stepped by hand; a write takes effect one step after it
+ * was asked for, and its answer arrives another step later. After each step it counts who really answers for each address:
+ * a gateway whose heartbeats stopped goes on for a Lease's lifetime, as its kernel would.
+ */
+
+import { decideAnswering } from '../../failover/core/agent/answering.ts';
+import { stepController } from '../../failover/core/controller/controllerCore.ts';
+import type {
+  CollectionEvent,
+  ControllerEffect,
+  ControllerEvent,
+  RequestEvent,
+  WriteEffect,
+} from '../../failover/core/controller/controllerEvents.ts';
+import { targetOf } from '../../failover/core/controller/controllerEvents.ts';
+import { type ControllerState, initialController } from '../../failover/core/controller/controllerState.ts';
+import type {
+  CollectionName,
+  EgressIpObject,
+  PolicyObject,
+} from '../../failover/core/controller/controllerView.ts';
+import type { GatewayLease } from '../../failover/core/controller/sessions.ts';
+import type { GatewayNode, PortDemand } from '../../failover/core/gatewayNode.ts';
+import { makeAddress } from '../../policy/address.ts';
+import { makeCidr } from '../../policy/cidr.ts';
+import type { NodeFacts, Policy } from '../../policy/model.ts';
+import { GATEWAY_LABEL, ZONE_LABEL } from '../../policy/names.ts';
+import { ok } from '../../policy/result.ts';
+
+export const STEP_MS = 100;
+const HEARTBEAT_MS = 500;
+const LIFETIME_MS = 3000;
+const WALL_AT_START_MS = 1_700_000_000_000;
+
+interface Gateway {
+  readonly name: string;
+  session: number;
+  /** Cut off or dead: it neither heartbeats nor hears nor states anything. */
+  alive: boolean;
+  lastBeatMs: number;
+  /** EgressIP name → epoch that its kernel answers for. */
+  answers: Map<string, number>;
+  capacity: number;
+  ready: boolean;
+}
+
+export interface WorldOptions {
+  readonly quarantineMs?: number;
+  /** The n-th write and each n-th after it take effect, but their answers are lost. */
+  readonly loseEachAnswer?: number;
+  /** The n-th request and each n-th after it is refused, as by an API server that is overloaded. */
+  readonly refuseEach?: number;
+  /** Refuses these writes as well. */
+  readonly refuse?: (effect: WriteEffect) => boolean;
+}
+
+export class World {
+  nowMs = 0;
+  readonly objects = new Map<string, unknown>();
+  readonly gateways = new Map<string, Gateway>();
+  readonly events: Extract<ControllerEffect, { kind: 'record-event' }>[] = [];
+  readonly moves: Extract<ControllerEffect, { kind: 'count-move' }>[] = [];
+  /** Writes asked for so far. */
+  written = 0;
+  apiUp = true;
+  /** What went wrong in the world, if anything. */
+  readonly violations: string[] = [];
+  #state: ControllerState = initialController();
+  #version = 1;
+  #requests = 0;
+  #inbox: ControllerEvent[] = [];
+  /** Writes on their way: each step takes up those of the step before, every other step in reverse. */
+  #outbox: WriteEffect[] = [];
+  readonly #options: WorldOptions;
+
+  constructor(options: WorldOptions = {}) {
+    this.#options = options;
+  }
+
+  /** Lists everything as it is now and begins to lead. */
+  start(): void {
+    for (const collection of COLLECTIONS) {
+      const items = new Map(
+        [...this.objects]
+          .filter(([object]) => object.startsWith(`${collection}/`))
+          .map(([object, value]) => [object.slice(collection.length + 1), value]),
+      );
+      // The value was stored under the collection's own name.
+      this.#post({ kind: 'synced', collection, items } as unknown as CollectionEvent);
+    }
+    this.#post({ kind: 'leadership-began' });
+  }
+
+  /** A new controller takes over, knowing nothing. */
+  restartController(): void {
+    this.#state = initialController();
+    this.#inbox = [];
+    this.start();
+  }
+
+  addGateway(name: string, zone = 'a', capacity = 256): void {
+    this.gateways.set(name, {
+      name,
+      session: 1,
+      alive: true,
+      lastBeatMs: this.nowMs,
+      answers: new Map(),
+      capacity,
+      ready: true,
+    });
+    this.addNode(name, { [GATEWAY_LABEL]: '', [ZONE_LABEL]: zone });
+    this.#introduce(name);
+    this.#beat(name);
+  }
+
+  addNode(name: string, labels: Readonly<Record<string, string>> = {}, unschedulable = false): void {
+    const node: NodeFacts = { name, labels, addresses: [], podCidrs: [], unschedulable };
+    this.#put('nodes', name, node);
+  }
+
+  removeNode(name: string): void {
+    this.#remove('nodes', name);
+  }
+
+  /** A node that is no gateway states which ports it wants. */
+  addWorker(name: string, demand: readonly PortDemand[], selected: GatewayNode['selected'] = []): void {
+    this.addNode(name);
+    this.#put('gatewayNodes', name, { ...emptyGatewayNode(name), demand, selected });
+  }
+
+  addPolicy(policy: Policy, change: Partial<PolicyObject> = {}): void {
+    const { kind, name, uid } = policy.ref;
+    const object: PolicyObject = {
+      kind,
+      name,
+      uid,
+      resourceVersion: '',
+      generation: policy.generation,
+      deleting: false,
+      finalizers: [],
+      parsed: ok(policy),
+      status: undefined,
+      ...change,
+    };
+    this.#put(kind, name, object);
+  }
+
+  policy(name: string): PolicyObject | undefined {
+    return this.objects.get(`EgressPolicy/${name}`) as PolicyObject | undefined;
+  }
+
+  /** As the API server does it: gone at once without finalizers, else marked. */
+  deletePolicy(name: string): void {
+    const object = this.policy(name);
+    if (object === undefined) return;
+    if (object.finalizers.length === 0) this.#remove('EgressPolicy', name);
+    else this.#put('EgressPolicy', name, { ...object, deleting: true });
+  }
+
+  egressIp(name: string): EgressIpObject | undefined {
+    return this.objects.get(`egressIps/${name}`) as EgressIpObject | undefined;
+  }
+
+  egressIps(): readonly EgressIpObject[] {
+    return [...this.objects]
+      .filter(([object]) => object.startsWith('egressIps/'))
+      .map(([, value]) => value as EgressIpObject);
+  }
+
+  kill(name: string): void {
+    this.#gateway(name).alive = false;
+  }
+
+  /** A new agent on the same node: flushed kernel, next session. */
+  restart(name: string): void {
+    const gateway = this.#gateway(name);
+    gateway.session = Math.max(gateway.session, this.#lease(name)?.session ?? 0) + 1;
+    gateway.answers = new Map();
+    gateway.alive = true;
+    this.#beat(name);
+  }
+
+  setReady(name: string, ready: boolean): void {
+    this.#gateway(name).ready = ready;
+  }
+
+  /** Gateways whose kernels answer for the address now. */
+  answering(name: string): readonly string[] {
+    return [...this.gateways.values()]
+      .filter((it) => it.answers.has(name) && this.nowMs < it.lastBeatMs + LIFETIME_MS)
+      .map((it) => it.name);
+  }
+
+  /** @param until stops early once it holds */
+  run(ms: number, until: () => boolean = () => false): boolean {
+    for (const endMs = this.nowMs + ms; this.nowMs < endMs; ) {
+      this.nowMs += STEP_MS;
+      const arriving = (this.nowMs / STEP_MS) % 2 === 0 ? this.#outbox : this.#outbox.toReversed();
+      this.#outbox = [];
+      for (const effect of arriving) this.#write(effect);
+      this.#agents();
+      if (this.apiUp) {
+        const arrived = this.#inbox;
+        this.#inbox = [];
+        for (const event of arrived) this.#post(event);
+      }
+      this.#post({ kind: 'tick' });
+      this.#check();
+      if (until()) return true;
+    }
+    return until();
+  }
+
+  setApiUp(up: boolean): void {
+    this.apiUp = up;
+    this.#post({ kind: up ? 'contact-regained' : 'contact-lost' });
+  }
+
+  #gateway(name: string): Gateway {
+    const gateway = this.gateways.get(name);
+    if (gateway === undefined) throw new Error(`World: no gateway ${name}`);
+    return gateway;
+  }
+
+  #lease(name: string): GatewayLease | undefined {
+    return this.objects.get(`leases/${name}`) as GatewayLease | undefined;
+  }
+
+  #put(collection: CollectionName, key: string, value: object): unknown {
+    this.#version += 1;
+    const version = String(this.#version);
+    const stored =
+      'egressIp' in value
+        ? { ...value, egressIp: { ...(value.egressIp as object), uid: 'u', resourceVersion: version } }
+        : collection === 'leases'
+          ? { ...value, version }
+          : { ...value, resourceVersion: version };
+    this.objects.set(`${collection}/${key}`, stored);
+    this.#inbox.push({ kind: 'upserted', collection, key, value: stored } as unknown as CollectionEvent);
+    return stored;
+  }
+
+  #remove(collection: CollectionName, key: string): void {
+    this.objects.delete(`${collection}/${key}`);
+    this.#inbox.push({ kind: 'removed', collection, key });
+  }
+
+  #beat(name: string): void {
+    const gateway = this.#gateway(name);
+    gateway.lastBeatMs = this.nowMs;
+    this.#put('leases', name, {
+      gateway: name,
+      session: gateway.session,
+      holding: true,
+      durationMs: LIFETIME_MS,
+      version: '',
+    });
+  }
+
+  #introduce(name: string): void {
+    this.#put('gatewayNodes', name, { ...emptyGatewayNode(name), ...this.#report(this.#gateway(name)) });
+  }
+
+  #agents(): void {
+    if (!this.apiUp) return;
+    for (const gateway of this.gateways.values()) {
+      if (!gateway.alive) continue;
+      const lease = this.#lease(gateway.name);
+      // Its heartbeat was refused: the session was declared dead.
+      if (lease === undefined || !lease.holding) this.restart(gateway.name);
+      else if (this.nowMs - gateway.lastBeatMs >= HEARTBEAT_MS) this.#beat(gateway.name);
+      const rights = decideAnswering({
+        node: gateway.name,
+        session: gateway.session,
+        egressIps: this.egressIps().map(({ egressIp }) => egressIp),
+        gatewayNodes: this.#gatewayNodes(),
+      });
+      gateway.answers = new Map(rights);
+      const before = JSON.stringify(this.#gatewayNodes().get(gateway.name), bigints);
+      const kept = this.#gatewayNodes().get(gateway.name);
+      const next = {
+        ...emptyGatewayNode(gateway.name),
+        ...this.#report(gateway),
+        resourceVersion: kept?.resourceVersion ?? '',
+      };
+      if (JSON.stringify(next, bigints) !== before) this.#put('gatewayNodes', gateway.name, next);
+    }
+  }
+
+  #report(gateway: Gateway): Partial<GatewayNode> {
+    const network = makeCidr(4, 0xcb007100n, 24);
+    return {
+      session: gateway.session,
+      capacity: gateway.capacity,
+      dataPlaneReady: gateway.ready,
+      onLink: [{ cidr: network, interfaceName: 'eth0' }],
+      addresses: this.egressIps().map(({ egressIp }) => {
+        const epoch = gateway.answers.get(egressIp.name);
+        const fenced = egressIp.fence.some((it) => it.gateway === gateway.name);
+        return {
+          address: egressIp.address,
+          state:
+            epoch !== undefined
+              ? ('Answering' as const)
+              : fenced
+                ? ('Released' as const)
+                : ('Standby' as const),
+          epoch: epoch ?? egressIp.epoch,
+          session: gateway.session,
+          blocksVersion: egressIp.blocksVersion,
+        };
+      }),
+    };
+  }
+
+  #gatewayNodes(): ReadonlyMap<string, GatewayNode> {
+    return new Map(
+      [...this.objects]
+        .filter(([object]) => object.startsWith('gatewayNodes/'))
+        .map(([object, value]) => [object.slice('gatewayNodes/'.length), value as GatewayNode]),
+    );
+  }
+
+  #post(event: ControllerEvent): void {
+    const now = { monotonicMs: this.nowMs, wallMs: WALL_AT_START_MS + this.nowMs };
+    const settings = { routable: [], initialPorts: 512, quarantineMs: this.#options.quarantineMs ?? 0 };
+    const step = stepController(this.#state, event, { settings, now });
+    this.#state = step.state;
+    for (const effect of step.effects) this.#perform(effect);
+  }
+
+  #perform(effect: ControllerEffect): void {
+    switch (effect.kind) {
+      case 'record-event':
+        this.events.push(effect);
+        return;
+      case 'count-move':
+        this.moves.push(effect);
+        return;
+      case 'wake-at':
+        return;
+      case 'read-object': {
+        const { collection, key } = effect;
+        const value = this.objects.get(`${collection}/${key}`);
+        const found = value === undefined ? { kind: 'absent' } : { kind: 'present', value };
+        const answer = this.#isRefused() ? { kind: 'failed' } : found;
+        this.#inbox.push({ kind: 'answered', collection, key, answer } as RequestEvent);
+        return;
+      }
+      default:
+        this.#outbox.push(effect);
+    }
+  }
+
+  #write(effect: WriteEffect): void {
+    this.written += 1;
+    const { collection, key } = targetOf(effect);
+    if (this.#isRefused() || this.#options.refuse?.(effect) === true) {
+      this.#inbox.push({ kind: 'answered', collection, key, answer: { kind: 'failed' } } as RequestEvent);
+      return;
+    }
+    const lost = this.written % (this.#options.loseEachAnswer ?? Number.POSITIVE_INFINITY) === 0;
+    const value = this.apiUp ? this.#apply(effect) : undefined;
+    const answer = value === undefined || lost ? { kind: 'stale' } : { kind: 'present', value };
+    this.#inbox.push({ kind: 'answered', collection, key, answer } as RequestEvent);
+  }
+
+  #isRefused(): boolean {
+    this.#requests += 1;
+    return this.#requests % (this.#options.refuseEach ?? Number.POSITIVE_INFINITY) === 0;
+  }
+
+  /** The object as it is stored then; undefined: a conflict, or it is gone. */
+  #apply(effect: WriteEffect): unknown {
+    const { collection, key } = targetOf(effect);
+    const object = `${collection}/${key}`;
+    const stored = this.objects.get(object);
+    switch (effect.kind) {
+      case 'create-egress-ip':
+        return stored === undefined
+          ? this.#put('egressIps', key, { egressIp: effect.egressIp, status: undefined })
+          : undefined;
+      case 'replace-egress-ip':
+      case 'write-egress-ip-status':
+      case 'remove-egress-ip': {
+        const kept = stored as EgressIpObject | undefined;
+        if (kept?.egressIp.resourceVersion !== effect.egressIp.resourceVersion) return undefined;
+        if (effect.kind === 'replace-egress-ip') {
+          if (effect.egressIp.epoch < kept.egressIp.epoch)
+            this.violations.push(`the epoch of ${key} went back`);
+          return this.#put('egressIps', key, { ...kept, egressIp: effect.egressIp });
+        }
+        if (effect.kind === 'write-egress-ip-status')
+          return this.#put('egressIps', key, { ...kept, status: effect.status });
+        this.#remove('egressIps', key);
+        return undefined;
+      }
+      case 'write-policy-status':
+      case 'write-finalizers': {
+        const kept = stored as PolicyObject | undefined;
+        if (kept?.resourceVersion !== effect.resourceVersion) return undefined;
+        if (effect.kind === 'write-policy-status')
+          return this.#put(collection, key, { ...kept, status: effect.status });
+        if (!kept.deleting || effect.finalizers.length > 0)
+          return this.#put(collection, key, { ...kept, finalizers: effect.finalizers });
+        this.#remove(collection, key);
+        return undefined;
+      }
+      case 'close-lease': {
+        const kept = stored as GatewayLease | undefined;
+        if (kept?.version !== effect.resourceVersion) return undefined;
+        return this.#put('leases', key, { ...kept, holding: false });
+      }
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  #check(): void {
+    for (const { egressIp } of this.egressIps()) {
+      const answering = this.answering(egressIp.name);
+      if (answering.length > 1)
+        this.violations.push(`${this.nowMs} ms: ${egressIp.name} is answered by ${answering.join(' and ')}`);
+      const taken = new Set<number>();
+      for (const { first, last } of [...egressIp.blocks, ...egressIp.resting]) {
+        for (let port = first; port <= last; port += 64) {
+          if (taken.has(port))
+            this.violations.push(`${this.nowMs} ms: port ${port} of ${egressIp.name} has two holders`);
+          taken.add(port);
+        }
+      }
+    }
+    const named = new Set(
+      this.egressIps().flatMap(({ egressIp }) => egressIp.policies.map(({ uid }) => uid)),
+    );
+    for (const uid of named)
+      for (const other of named)
+        if (uid < other && this.#conflict(uid, other))
+          this.violations.push(`${this.nowMs} ms: ${uid} and ${other} are both programmed`);
+  }
+
+  #conflict(a: string, b: string): boolean {
+    const pools = (uid: string) =>
+      [...this.objects.values()].flatMap((value) => {
+        const object = value as Partial<PolicyObject>;
+        return object.uid === uid && object.parsed?.kind === 'ok' ? object.parsed.value.pools : [];
+      });
+    return pools(a).some((mine) =>
+      pools(b).some(
+        (theirs) =>
+          mine.range.first <= theirs.range.last &&
+          theirs.range.first <= mine.range.last &&
+          !(mine.shared && theirs.shared),
+      ),
+    );
+  }
+}
+
+const COLLECTIONS: readonly CollectionName[] = [
+  'CiliumEgressGatewayPolicy',
+  'EgressPolicy',
+  'nodes',
+  'gatewayNodes',
+  'egressIps',
+  'leases',
+];
+
+function emptyGatewayNode(name: string): GatewayNode {
+  return {
+    name,
+    uid: name,
+    resourceVersion: '',
+    session: 0,
+    interfaces: [],
+    onLink: [],
+    nextHops: [],
+    capacity: 0,
+    dataPlaneReady: false,
+    dataPlaneMessage: '',
+    addresses: [],
+    demand: [],
+    selected: [],
+    versions: { agent: '', kernel: '', nftables: '' },
+  };
+}
+
+function bigints(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+/** `203.0.113.x` for each x; a policy of the kind EgressPolicy. */
+export function policyOf(
+  name: string,
+  hosts: readonly number[],
+  change: Partial<Policy> & { readonly createdAtMs?: number; readonly shared?: boolean } = {},
+): Policy {
+  const { createdAtMs = 1000, shared = false, ...rest } = change;
+  return {
+    ref: { kind: 'EgressPolicy', name, uid: `uid-${name}`, createdAtMs },
+    generation: 1,
+    deleting: false,
+    selectors: [],
+    destinations: [],
+    excluded: [],
+    pools: hosts.map((host, index) => {
+      const value = 0xcb007100n + BigInt(host);
+      return {
+        range: { family: 4, first: value, last: value },
+        shared,
+        text: `203.0.113.${host}/32`,
+        path: `spec.egressGateway.ippools[${index}].cidr`,
+      };
+    }),
+    strategy: 'Distribute',
+    affinity: 'Pod',
+    failureMode: 'Closed',
+    returnPolicy: 'Stay',
+    returnAfterMs: 300_000,
+    ...rest,
+  };
+}
+
+export function address(host: number) {
+  return makeAddress(4, 0xcb007100n + BigInt(host));
+}
