@@ -1,0 +1,94 @@
+/** The agent's settings: read once from the environment, into a value or the list of everything wrong with them. */
+import { parseAddress } from '../policy/address.ts';
+import type { Address, Cidr } from '../policy/model.ts';
+import type { Result } from '../policy/result.ts';
+import { LOG_LEVELS, type LogLevel } from '../runtime/logger.ts';
+import { type Environment, type EnvReader, readEnv } from '../runtime/readEnv.ts';
+
+export interface AgentConfig {
+  /** Where the API server is: what Kubernetes puts into every pod. KUBERNETES_SERVICE_HOST and _PORT, required. */
+  readonly cluster: { readonly host: string; readonly port: string };
+  /** The node this agent speaks for. NODE_NAME, required. */
+  readonly node: string;
+  /** The node's address: end of its tunnel, and on its device egress IPs are answered. IPv4. NODE_IP, required. */
+  readonly nodeAddress: Address;
+  /** Where the gateways' Leases are. SALLYPORT_NAMESPACE, required. */
+  readonly namespace: string;
+  /** LOG_LEVEL, default info. */
+  readonly logLevel: LogLevel;
+  /** Plain HTTP for kubelet and Prometheus on the node, 0..65535. METRICS_PORT, default 9092. */
+  readonly metricsPort: number;
+  /**
+   * How long a gateway answers after its last accepted heartbeat, milliseconds; also what the controller waits, with a
+   * margin, before it moves the addresses of a gateway that fell silent. GATEWAY_LEASE_SECONDS, 1..300, default 3.
+   */
+  readonly lifetimeMs: number;
+  /** Time between heartbeats, milliseconds, at most a third of the lease. HEARTBEAT_MILLISECONDS, 100..60000, default 500. */
+  readonly heartbeatMs: number;
+  /** Networks of Services beside those that the cluster's ServiceCIDRs name. SERVICE_CIDRS, by commas, default none. */
+  readonly serviceCidrs: readonly Cidr[];
+  /** Where /proc/sys/net can be written. SYSCTL_DIR, default /proc/sys/net. */
+  readonly sysctlDir: string;
+  /** UDP port of the tunnel, the same on every node, not the CNI's. TUNNEL_PORT, default 4790. */
+  readonly tunnelPort: number;
+  /** VXLAN network identifier of the tunnel, 1..16777215. TUNNEL_VNI, default 7777. */
+  readonly tunnelVni: number;
+}
+
+/** One lost and one slow heartbeat in a lease must not silence a gateway. */
+const HEARTBEATS_PER_LEASE_MIN = 3;
+const VNI_MAX = 2 ** 24 - 1;
+
+export function readAgentConfig(
+  // biome-ignore lint/style/noProcessEnv: this is the config.ts of one of the folder's two programs.
+  env: Environment = process.env,
+): Result<AgentConfig, readonly string[]> {
+  return readEnv(env, (reader) => {
+    const lifetimeMs = reader.durationMs('GATEWAY_LEASE_SECONDS', {
+      unit: 'seconds',
+      min: 1,
+      max: 300,
+      fallback: 3,
+    });
+    const heartbeatMs = reader.durationMs('HEARTBEAT_MILLISECONDS', {
+      unit: 'milliseconds',
+      min: 100,
+      max: 60_000,
+      fallback: 500,
+    });
+    if (heartbeatMs * HEARTBEATS_PER_LEASE_MIN > lifetimeMs) {
+      reader.refuse(
+        `HEARTBEAT_MILLISECONDS ${heartbeatMs} is more than a third of GATEWAY_LEASE_SECONDS ${lifetimeMs / 1000}: one lost heartbeat would silence the gateway`,
+      );
+    }
+    return {
+      cluster: { host: reader.text('KUBERNETES_SERVICE_HOST'), port: reader.text('KUBERNETES_SERVICE_PORT') },
+      node: reader.text('NODE_NAME'),
+      nodeAddress: readNodeAddress(reader),
+      namespace: reader.text('SALLYPORT_NAMESPACE'),
+      logLevel: reader.choice('LOG_LEVEL', LOG_LEVELS, 'info'),
+      metricsPort: reader.integer('METRICS_PORT', { min: 0, max: 65_535, fallback: 9092 }),
+      lifetimeMs,
+      heartbeatMs,
+      serviceCidrs: reader.cidrs('SERVICE_CIDRS', ''),
+      sysctlDir: reader.text('SYSCTL_DIR', '/proc/sys/net'),
+      tunnelPort: reader.integer('TUNNEL_PORT', { min: 1, max: 65_535, fallback: 4790 }),
+      tunnelVni: reader.integer('TUNNEL_VNI', { min: 1, max: VNI_MAX, fallback: 7777 }),
+    };
+  });
+}
+
+function readNodeAddress(reader: EnvReader): Address {
+  const text = reader.text('NODE_IP');
+  const parsed = parseAddress(text === '' ? '0.0.0.0' : text);
+  if (parsed.kind === 'ok' && parsed.value.family === 4) return parsed.value;
+  reader.refuse(`NODE_IP is ${text}; the tunnel needs the node's IPv4 address`);
+  return stand();
+}
+
+/** Never seen: with a problem on record the value is thrown away. */
+function stand(): Address {
+  const parsed = parseAddress('0.0.0.0');
+  if (parsed.kind === 'refused') throw new Error(parsed.error.message);
+  return parsed.value;
+}

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest';
+import { readControllerConfig } from './controllerConfig.ts';
+
+const pod = {
+  KUBERNETES_SERVICE_HOST: '10.96.0.1',
+  KUBERNETES_SERVICE_PORT: '443',
+  POD_NAME: 'controller-0',
+  SALLYPORT_NAMESPACE: 'sallyport-system',
+};
+
+test('in a pod the defaults are enough', () => {
+  expect(readControllerConfig(pod)).toEqual({
+    kind: 'ok',
+    value: {
+      cluster: { kind: 'in-cluster', host: '10.96.0.1', port: '443' },
+      podName: 'controller-0',
+      namespace: 'sallyport-system',
+      logLevel: 'info',
+      metricsPort: 9091,
+      routable: [],
+      initialPorts: 512,
+      quarantineMs: 240_000,
+    },
+  });
+});
+
+test('a kubeconfig stands in for the pod, and settings are read', () => {
+  const config = readControllerConfig({
+    KUBECONFIG: '/tmp/kubeconfig',
+    POD_NAME: 'a',
+    SALLYPORT_NAMESPACE: 'b',
+    ROUTABLE_CIDRS: '192.0.2.0/24, 198.51.100.0/25',
+    INITIAL_PORTS: '64',
+    BLOCK_QUARANTINE_SECONDS: '0',
+  });
+  expect(config).toMatchObject({
+    kind: 'ok',
+    value: {
+      cluster: { kind: 'kubeconfig' },
+      initialPorts: 64,
+      quarantineMs: 0,
+      routable: [{ prefix: 24 }, { prefix: 25 }],
+    },
+  });
+});
+
+test('everything that is wrong is said at once', () => {
+  const config = readControllerConfig({
+    INITIAL_PORTS: '63',
+    METRICS_PORT: 'x',
+    ROUTABLE_CIDRS: '192.0.2.1/24',
+  });
+  expect(config.kind === 'refused' && config.error).toHaveLength(7);
+});

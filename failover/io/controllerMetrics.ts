@@ -1,0 +1,58 @@
+/** What the controller counts. Every label takes its values from a closed set; no names of objects. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Phase } from '../core/controller/controllerView.ts';
+import { MOVE_REASONS, type MoveReason } from '../core/controller/moves.ts';
+
+/** From a planned move, which takes API writes and watch hops, to a Lease's silence and beyond. */
+const DURATION_BUCKETS_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const PHASES: readonly Phase[] = ['Announced', 'Moving', 'Pending', 'Unplaced'];
+
+export interface ControllerMetrics {
+  readonly registry: Registry;
+  moved(reason: MoveReason, durationMs: number): void;
+  leads(leading: boolean): void;
+}
+
+/** @param phases EgressIPs by phase; asked for at each scrape. */
+export function createControllerMetrics(phases: () => ReadonlyMap<Phase, number>): ControllerMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const moves = new Counter({
+    name: 'sallyport_controller_moves_total',
+    help: 'Moves of egress IPs that were completed, by why they were begun.',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of MOVE_REASONS) moves.inc({ reason }, 0);
+  const durations = new Histogram({
+    name: 'sallyport_controller_failover_duration_seconds',
+    help: 'From the reason of a move being noticed to the new holder stating that it answers.',
+    labelNames: ['reason'],
+    buckets: DURATION_BUCKETS_SECONDS,
+    registers,
+  });
+  const leader = new Gauge({
+    name: 'sallyport_controller_leader',
+    help: '1 while this replica leads.',
+    registers,
+  });
+  leader.set(0);
+  const egressIps = new Gauge({
+    name: 'sallyport_controller_egress_ips',
+    help: 'Egress IPs by phase, as this replica sees them.',
+    labelNames: ['phase'],
+    registers,
+    collect() {
+      const counts = phases();
+      for (const phase of PHASES) egressIps.set({ phase }, counts.get(phase) ?? 0);
+    },
+  });
+  return {
+    registry,
+    moved(reason, durationMs) {
+      moves.inc({ reason });
+      durations.observe({ reason }, durationMs / 1000);
+    },
+    leads: (leading) => leader.set(leading ? 1 : 0),
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * The part of the data plane that is not nftables: the tunnel device, its forwarding entries, two routing tables, the
+ * rules that lead there, and three sysctls. Every step reads first and changes only what differs.
+ */
+import { formatAddress } from '../../policy/address.ts';
+import type { Address } from '../../policy/model.ts';
+import type { KernelOutcome, TunnelEndpoint } from '../core/dataPlane.ts';
+import {
+  ANSWER_TABLE,
+  TUNNEL_DEVICE,
+  TUNNEL_OVERHEAD,
+  TUNNEL_TABLE,
+} from '../core/dataplane/staticRuleset.ts';
+import { tunnelMac } from '../core/dataplane/tunnelMac.ts';
+import { jsonObjects, readJson, runTool, type ToolRunner } from './runTool.ts';
+
+export interface TunnelOptions {
+  readonly uplink: string;
+  readonly self: Address;
+  readonly tunnelPort: number;
+  readonly tunnelVni: number;
+  /** `/proc/sys/net` or where a container has it mounted writable. */
+  readonly sysctlDir: string;
+}
+
+/** Loose reverse-path filtering ignores a device without any address of its own. Never on the wire. */
+const TUNNEL_ADDRESS = '169.254.77.1';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Lines of an `ip` or `bridge` batch, run as far as possible; the first complaint is the outcome's message. */
+export async function runBatch(
+  runner: ToolRunner,
+  tool: 'ip' | 'bridge',
+  lines: readonly string[],
+): Promise<KernelOutcome> {
+  if (lines.length === 0) return { kind: 'ok' };
+  const result = await runTool(runner, [tool, '-force', '-batch', '-'], `${lines.join('\n')}\n`);
+  if (result.kind === 'absent') return { kind: 'refused', message: result.message };
+  if (result.kind === 'unknown') return result;
+  if (result.code === 0) return { kind: 'ok' };
+  return { kind: 'refused', message: `${tool}: ${result.stderr.trim()}` };
+}
+
+export async function readMtu(runner: ToolRunner, device: string): Promise<number | undefined> {
+  const [link] = jsonObjects(await readJson(runner, ['ip', '-j', 'link', 'show', 'dev', device]));
+  const mtu = Number(link?.mtu);
+  return Number.isInteger(mtu) && mtu > 0 ? mtu : undefined;
+}
+
+/** Makes `egress0` and the ways into it. */
+export async function ensureTunnel(
+  runner: ToolRunner,
+  options: TunnelOptions,
+  uplinkMtu: number,
+): Promise<KernelOutcome> {
+  const device = await runBatch(runner, 'ip', await deviceChanges(runner, options, uplinkMtu));
+  if (device.kind !== 'ok') return device;
+  const routing = await runBatch(runner, 'ip', await routingChanges(runner));
+  if (routing.kind !== 'ok') return routing;
+  return ensureSysctls(runner, options);
+}
+
+async function deviceChanges(
+  runner: ToolRunner,
+  { self, tunnelPort, tunnelVni }: TunnelOptions,
+  uplinkMtu: number,
+): Promise<readonly string[]> {
+  const own = formatAddress(self);
+  const mtu = uplinkMtu - TUNNEL_OVERHEAD;
+  const [link] = jsonObjects(
+    await readJson(runner, ['ip', '-j', '-d', 'link', 'show', 'dev', TUNNEL_DEVICE]),
+  );
+  const [addresses] = jsonObjects(
+    await readJson(runner, ['ip', '-j', '-4', 'addr', 'show', 'dev', TUNNEL_DEVICE]),
+  );
+  const right = link !== undefined && isOurTunnel(link, { own, tunnelPort, tunnelVni, mac: tunnelMac(self) });
+  const changes: string[] = [];
+  if (!right) {
+    if (link !== undefined) changes.push(`link del ${TUNNEL_DEVICE}`);
+    changes.push(
+      `link add ${TUNNEL_DEVICE} address ${tunnelMac(self)} mtu ${mtu} type vxlan id ${tunnelVni} dstport ${tunnelPort} local ${own} nolearning`,
+      `link set ${TUNNEL_DEVICE} arp off`,
+    );
+  } else if (link.mtu !== mtu) changes.push(`link set ${TUNNEL_DEVICE} mtu ${mtu}`);
+  const hasAddress = right && jsonObjects(addresses?.addr_info).some(({ local }) => local === TUNNEL_ADDRESS);
+  if (!hasAddress)
+    changes.push(`addr add ${TUNNEL_ADDRESS}/32 dev ${TUNNEL_DEVICE} scope link noprefixroute`);
+  if (!right || !flagsOf(link).includes('UP')) changes.push(`link set ${TUNNEL_DEVICE} up`);
+  return changes;
+}
+
+function flagsOf(link: Json): readonly unknown[] {
+  return Array.isArray(link.flags) ? link.flags : [];
+}
+
+function isOurTunnel(
+  link: Json,
+  want: {
+    readonly own: string;
+    readonly tunnelPort: number;
+    readonly tunnelVni: number;
+    readonly mac: string;
+  },
+): boolean {
+  const info = link.linkinfo as Json | undefined; // iproute2's own JSON: an object where present.
+  const data = info?.info_data as Json | undefined;
+  return (
+    info?.info_kind === 'vxlan' &&
+    data?.id === want.tunnelVni &&
+    data.port === want.tunnelPort &&
+    data.local === want.own &&
+    data.learning === false &&
+    link.address === want.mac &&
+    flagsOf(link).includes('NOARP')
+  );
+}
+
+async function routingChanges(runner: ToolRunner): Promise<readonly string[]> {
+  const rules = jsonObjects(await readJson(runner, ['ip', '-j', '-4', 'rule', 'show']));
+  const table = async (id: number): Promise<readonly Json[]> =>
+    jsonObjects(await readJson(runner, ['ip', '-j', '-4', 'route', 'show', 'table', String(id)]));
+  const [tunnel, answer] = [await table(TUNNEL_TABLE.table), await table(ANSWER_TABLE.table)];
+  const missing = [TUNNEL_TABLE, ANSWER_TABLE].filter(
+    (want) => !rules.some((rule) => rule.priority === want.preference && Number(rule.fwmark) === want.mark),
+  );
+  return [
+    ...(tunnel.some(({ dst, dev }) => dst === 'default' && dev === TUNNEL_DEVICE)
+      ? []
+      : [`route replace default dev ${TUNNEL_DEVICE} table ${TUNNEL_TABLE.table}`]),
+    // A ping to an address that this node does not answer for ends here instead of finding the default route.
+    ...(answer.some(({ dst, type }) => dst === 'default' && type === 'blackhole')
+      ? []
+      : [`route replace blackhole default table ${ANSWER_TABLE.table}`]),
+    ...missing.map(
+      ({ preference, mark, table: id }) =>
+        `rule add pref ${preference} fwmark 0x${mark.toString(16)}/0x${mark.toString(16)} lookup ${id}`,
+    ),
+  ];
+}
+
+/** rp_filter 2: replies come in from the tunnel although the route back leads elsewhere. proxy_delay 0: no answer late. */
+async function ensureSysctls(
+  runner: ToolRunner,
+  { sysctlDir, uplink }: TunnelOptions,
+): Promise<KernelOutcome> {
+  const wanted: readonly (readonly [string, string])[] = [
+    [`${sysctlDir}/ipv4/conf/${TUNNEL_DEVICE}/rp_filter`, '2'],
+    [`${sysctlDir}/ipv4/neigh/${uplink}/proxy_delay`, '0'],
+  ];
+  for (const [file, value] of wanted) {
+    const now = await runTool(runner, ['cat', file]);
+    if (now.kind === 'done' && now.stdout.trim() === value) continue;
+    const written = await runTool(runner, ['tee', file], value);
+    if (written.kind !== 'done' || written.code !== 0) {
+      const why = written.kind === 'done' ? written.stderr.trim() : written.message;
+      return { kind: 'refused', message: `cannot set ${file} to ${value}: ${why}` };
+    }
+  }
+  return { kind: 'ok' };
+}
+
+/** The static forwarding entries of the tunnel: one MAC, one node. */
+export async function ensurePeers(
+  runner: ToolRunner,
+  peers: readonly TunnelEndpoint[],
+): Promise<KernelOutcome> {
+  const entries = jsonObjects(await readJson(runner, ['bridge', '-j', 'fdb', 'show', 'dev', TUNNEL_DEVICE]));
+  const current = new Map(entries.map(({ mac, dst }) => [String(mac), String(dst)]));
+  const desired = new Map(
+    peers
+      .filter(({ address }) => address.family === 4)
+      .map(({ mac, address }) => [mac, formatAddress(address)]),
+  );
+  return runBatch(runner, 'bridge', [
+    ...[...current.keys()]
+      .filter((mac) => !desired.has(mac))
+      .map((mac) => `fdb del ${mac} dev ${TUNNEL_DEVICE}`),
+    ...[...desired]
+      .filter(([mac, dst]) => current.get(mac) !== dst)
+      .map(([mac, dst]) => `fdb replace ${mac} dev ${TUNNEL_DEVICE} dst ${dst}`),
+  ]);
+}
+
+/** Takes away all that `ensureTunnel` made, as far as it is there; the sysctl of the uplink stays. */
+export async function removeTunnel(runner: ToolRunner): Promise<void> {
+  await runBatch(runner, 'ip', [
+    ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ preference }) => `rule del pref ${preference}`),
+    ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ table }) => `route flush table ${table}`),
+    `link del ${TUNNEL_DEVICE}`,
+  ]);
+}

@@ -1,0 +1,57 @@
+/**
+ * Transactions on our two nftables tables. Each is one `nft -f -`: the start of a process, against the framing
+ * and error recovery that a long-lived `nft -i` would need (it prints no mark after a command that succeeded), and a
+ * process that dies takes nothing with it. The kernel applies a transaction as a whole or not at all.
+ */
+
+import type { KernelOutcome } from '../core/dataPlane.ts';
+import { TABLE } from '../core/dataplane/kernelState.ts';
+import { type ParsedTables, parseTables } from '../core/dataplane/parseTables.ts';
+import { readJson, runTool, type ToolRunner } from './runTool.ts';
+
+/** Transactions waiting at the most: a heartbeat has two, and a kernel this far behind is as good as gone. */
+const QUEUE_LENGTH_MAX = 256;
+/** What of a tool's complaint is worth keeping in a log line. */
+const MESSAGE_LENGTH_MAX = 400;
+
+export interface Nftables {
+  /** One at a time, in the order asked. */
+  run(transaction: string): Promise<KernelOutcome>;
+  read(): Promise<ParsedTables>;
+}
+
+export function createNftables(runner: ToolRunner): Nftables {
+  let last: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
+  return {
+    run(transaction) {
+      if (transaction === '') return Promise.resolve({ kind: 'ok' });
+      if (waiting >= QUEUE_LENGTH_MAX) {
+        return Promise.resolve({
+          kind: 'refused',
+          message: `${waiting} transactions are waiting for the kernel`,
+        });
+      }
+      waiting += 1;
+      const outcome = last.then(() => transact(runner, transaction));
+      last = outcome.finally(() => {
+        waiting -= 1;
+      });
+      return outcome;
+    },
+    async read() {
+      const documents = await Promise.all(
+        ['inet', 'netdev'].map((family) => readJson(runner, ['nft', '-j', 'list', 'table', family, TABLE])),
+      );
+      return parseTables(documents);
+    },
+  };
+}
+
+async function transact(runner: ToolRunner, transaction: string): Promise<KernelOutcome> {
+  const result = await runTool(runner, ['nft', '-f', '-'], transaction);
+  if (result.kind === 'absent') return { kind: 'refused', message: result.message };
+  if (result.kind === 'unknown') return result;
+  if (result.code === 0) return { kind: 'ok' };
+  return { kind: 'refused', message: result.stderr.trim().slice(0, MESSAGE_LENGTH_MAX) };
+}

@@ -1,0 +1,84 @@
+/** Reads what a node says of its own network: the fields of `GatewayNode` that come from the kernel. */
+import { formatAddress, parseAddress } from '../../policy/address.ts';
+import { makeCidr } from '../../policy/cidr.ts';
+import type { Address, Cidr } from '../../policy/model.ts';
+import { ok, type Result, refused } from '../../policy/result.ts';
+import { TUNNEL_DEVICE } from '../core/dataplane/staticRuleset.ts';
+import type { GatewayNode } from '../core/gatewayNode.ts';
+import { jsonObjects, readJson, type ToolRunner } from './runTool.ts';
+
+export interface NodeObservation extends Pick<GatewayNode, 'interfaces' | 'onLink' | 'nextHops'> {
+  /** The device that carries the node's address. */
+  readonly uplink: string;
+}
+
+const DEADLINE_MS = 5_000;
+const HOST_PREFIX_V4 = 32;
+
+interface DeviceAddress {
+  readonly device: string;
+  readonly address: Address;
+  readonly prefix: number;
+}
+
+/**
+ * Devices count when they carry the node's address or a default route: bridges and veths of the pod network do not.
+ * Egress IPs on the uplink are left out.
+ */
+export async function observeNode(options: {
+  readonly self: Address;
+  readonly execPrefix?: readonly string[];
+}): Promise<Result<NodeObservation, string>> {
+  const runner: ToolRunner = { execPrefix: options.execPrefix ?? [], deadlineMs: DEADLINE_MS };
+  const [links, routes] = await Promise.all([
+    readJson(runner, ['ip', '-j', 'addr', 'show']),
+    readJson(runner, ['ip', '-j', 'route', 'show', 'default']),
+  ]);
+  const addresses = jsonObjects(links).flatMap((link) => deviceAddresses(link));
+  const uplink = addresses.find(({ address }) => sameAddress(address, options.self))?.device;
+  if (uplink === undefined) return refused(`no device of this node carries ${formatAddress(options.self)}`);
+  const hops = jsonObjects(routes).flatMap(({ gateway, dev }) => {
+    const address = parseAddress(String(gateway));
+    return address.kind === 'ok' ? [{ address: address.value, interfaceName: String(dev) }] : [];
+  });
+  const devices = new Set([uplink, ...hops.map(({ interfaceName }) => interfaceName)]);
+  const outer = addresses.filter(({ device }) => devices.has(device));
+  return ok({
+    uplink,
+    interfaces: [...devices].map((name) => ({
+      name,
+      addresses: outer
+        .filter(({ device }) => device === name)
+        .map(({ address, prefix }) => ({ address, prefix })),
+    })),
+    onLink: onLinkOf(outer),
+    nextHops: hops,
+  });
+}
+
+function sameAddress(a: Address, b: Address): boolean {
+  return a.family === b.family && a.value === b.value;
+}
+
+function deviceAddresses(link: Readonly<Record<string, unknown>>): readonly DeviceAddress[] {
+  const device = String(link.ifname);
+  if (device === 'lo' || device === TUNNEL_DEVICE) return [];
+  return jsonObjects(link.addr_info).flatMap(({ local, prefixlen, scope, noprefixroute }) => {
+    const address = parseAddress(String(local));
+    if (address.kind !== 'ok' || scope !== 'global') return [];
+    // An egress IP that this node answers for is the cluster's, not the node's.
+    if (noprefixroute === true && Number(prefixlen) === HOST_PREFIX_V4) return [];
+    return [{ device, address: address.value, prefix: Number(prefixlen) }];
+  });
+}
+
+function onLinkOf(addresses: readonly DeviceAddress[]): NodeObservation['onLink'] {
+  const found = new Map<string, { readonly cidr: Cidr; readonly interfaceName: string }>();
+  for (const { device, address, prefix } of addresses) {
+    const host = BigInt((address.family === 4 ? 32 : 128) - prefix);
+    if (host === 0n) continue;
+    const cidr = makeCidr(address.family, (address.value >> host) << host, prefix);
+    found.set(`${device} ${cidr.network}/${prefix}`, { cidr, interfaceName: device });
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,189 @@
+/** The lab with a real data plane on every node, one egress IP, and the few moves that tests make with it. */
+
+import type {
+  EgressAddressPlan,
+  KernelOutcome,
+  NodeDataPlane,
+  PodAction,
+} from '../../failover/core/dataPlane.ts';
+import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
+import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
+import { parseAddress } from '../../policy/address.ts';
+import { makeCidr } from '../../policy/cidr.ts';
+import type { Address } from '../../policy/model.ts';
+import {
+  createDataPlaneLab,
+  type DataPlaneLab,
+  NODE_NAMES,
+  NODES,
+  type NodeName,
+  OUTSIDE,
+  PODS,
+} from './dataPlaneLab.ts';
+
+export const EGRESS = '203.0.113.100';
+/** First port of each node's block. */
+export const BLOCKS: Readonly<Record<NodeName, number>> = { w1: 1024, w2: 2048, gw1: 3072, gw2: 4096 };
+export const BLOCK_PORTS = 1024;
+export const SESSION = 7;
+/** A heartbeat that outlives every test, for those that are not about its end. */
+const LONG_MS = 600_000;
+
+export const address = (text: string): Address => {
+  const parsed = parseAddress(text);
+  if (parsed.kind !== 'ok') throw new Error(text);
+  return parsed.value;
+};
+
+export interface Wish {
+  readonly holder?: NodeName;
+  readonly usable?: EgressAddressPlan['usable'];
+  readonly action?: PodAction;
+}
+
+const endpoint = (node: NodeName) => ({
+  node,
+  address: address(NODES[node]),
+  mac: tunnelMac(address(NODES[node])),
+});
+
+/** Every pod but p2 is selected, for every destination. */
+export function planFor(node: NodeName, wish: Wish): NodeDataPlane {
+  const first = BLOCKS[node];
+  const egress: PodAction = { kind: 'egress', addresses: [address(EGRESS)], affinity: 'Pod' };
+  const everything = { family: 4, first: 0n, last: 0xffff_ffffn } as const;
+  return {
+    self: endpoint(node),
+    uplink: 'eth0',
+    peers: NODE_NAMES.filter((other) => other !== node).map(endpoint),
+    direct: [
+      makeCidr(4, address('10.244.0.0').value, 16),
+      ...NODE_NAMES.map((name) => makeCidr(4, address(NODES[name]).value, 32)),
+    ],
+    addresses: [
+      {
+        address: address(EGRESS),
+        ...(wish.holder === undefined ? {} : { holder: wish.holder }),
+        blocks: NODE_NAMES.map((name) => ({
+          node: name,
+          first: BLOCKS[name],
+          last: BLOCKS[name] + BLOCK_PORTS - 1,
+        })),
+        usable: wish.usable ?? [{ first, last: first + BLOCK_PORTS - 1 }],
+      },
+    ],
+    pods: Object.entries(PODS)
+      .filter(([name, pod]) => pod.node === node && name !== 'p2')
+      .map(([, pod]) => ({
+        address: address(pod.address),
+        routes: [{ range: everything, action: wish.action ?? egress }],
+      })),
+  };
+}
+
+function expectOk(outcome: KernelOutcome): void {
+  if (outcome.kind !== 'ok') throw new Error(outcome.message);
+}
+
+export interface DataPlaneFixture {
+  readonly lab: DataPlaneLab;
+  plane(node: NodeName): KernelDataPlane;
+  /** A second instance on a node, as after a restart of its agent. */
+  restart(node: NodeName): Promise<KernelDataPlane>;
+  applyAll(wish: Wish, nodes?: readonly NodeName[]): Promise<void>;
+  beat(node: NodeName, lifetimeMs?: number): Promise<void>;
+  answerAt(node: NodeName): Promise<void>;
+  /** As a planned move goes: silence, the new answer, then the sources' maps. */
+  moveTo(from: NodeName, to: NodeName): Promise<void>;
+  counted(node: NodeName, name: string): Promise<number>;
+  /** The address answered at gw1 by a new session, default plans everywhere. */
+  reset(): Promise<void>;
+  end(): Promise<void>;
+}
+
+export function createDataPlaneFixture(name: string): DataPlaneFixture {
+  const lab = createDataPlaneLab(name);
+  const create = (node: NodeName): KernelDataPlane =>
+    createKernelDataPlane({
+      uplink: 'eth0',
+      self: address(NODES[node]),
+      tunnelPort: 4790,
+      tunnelVni: 7777,
+      execPrefix: lab.prefix(node),
+    });
+  const planes = new Map<NodeName, KernelDataPlane>();
+  const plane = (node: NodeName): KernelDataPlane => {
+    const found = planes.get(node) ?? create(node);
+    planes.set(node, found);
+    return found;
+  };
+  let seq = 0;
+  const fixture: DataPlaneFixture = {
+    lab,
+    plane,
+    async restart(node) {
+      await plane(node).close();
+      planes.delete(node);
+      return plane(node);
+    },
+    async applyAll(wish, nodes = NODE_NAMES) {
+      await Promise.all(nodes.map(async (node) => expectOk(await plane(node).apply(planFor(node, wish)))));
+    },
+    async beat(node, lifetimeMs = LONG_MS) {
+      seq += 1;
+      expectOk(await plane(node).gate.insertHeartbeat(SESSION, seq, lifetimeMs));
+      expectOk(await plane(node).gate.grantHeartbeat(SESSION, seq));
+    },
+    async answerAt(node) {
+      await fixture.beat(node);
+      expectOk(await plane(node).gate.arm(address(EGRESS), SESSION));
+      plane(node).gate.announce([address(EGRESS)]);
+    },
+    async moveTo(from, to) {
+      expectOk(await plane(from).gate.disarm(address(EGRESS)));
+      await fixture.answerAt(to);
+      await fixture.applyAll({ holder: to });
+    },
+    counted: async (node, counter) => (await plane(node).readCounters()).packets[counter] ?? 0,
+    async reset() {
+      for (const node of NODE_NAMES) {
+        expectOk(await plane(node).gate.disarm(address(EGRESS)));
+        expectOk(await plane(node).gate.flush());
+      }
+      await fixture.answerAt('gw1');
+      await fixture.applyAll({ holder: 'gw1' });
+    },
+    async end() {
+      for (const node of planes.values()) await node.cleanup();
+      lab.down();
+    },
+  };
+  return fixture;
+}
+
+/** Says who it sees; echoes; pushes a line each 20 ms to connections that begin with "push"; echoes UDP on 8081. */
+export const SERVER = `
+const net = require('net'), dgram = require('dgram');
+net.createServer((s) => { s.on('error', () => {}); s.write('from ' + s.remoteAddress.replace('::ffff:', '') + ' ' + s.remotePort + '\\n');
+  s.on('data', (d) => { if (String(d).startsWith('push')) { let n = 0; const t = setInterval(() => s.write('n' + n++ + '\\n'), 20); s.on('close', () => clearInterval(t)); } else s.write(d); });
+}).listen(8080, '0.0.0.0', () => console.log('ready'));
+const u = dgram.createSocket('udp4'); u.on('message', (m, r) => u.send(m, r.port, r.address)); u.bind(8081);`;
+
+/** What the server says of one connection, or "error CODE ms". */
+export function seen(lab: DataPlaneLab, from: string, to = OUTSIDE): string {
+  const source = `
+const t = Date.now(), s = require('net').connect({ host: '${to}', port: 8080 });
+const end = (text) => { console.log(text); process.exit(0); };
+s.on('data', (d) => end(String(d).trim())); s.on('error', (e) => end('error ' + e.code + ' ' + (Date.now() - t)));
+setTimeout(() => end('error timeout'), 3000);`;
+  return lab.run(from, process.execPath, '-e', source).trim();
+}
+
+/** One echo request from a raw socket; true if the reply came within two seconds. */
+export function pings(lab: DataPlaneLab, from: string, to: string): boolean {
+  const source = `use Socket; socket(my $s, PF_INET, SOCK_RAW, 1) or die; my $b = pack("C2n3", 8, 0, 0, 4242, 1);
+my $c = 0; $c += $_ for unpack("n*", $b); $c = ($c & 0xffff) + ($c >> 16); substr($b, 2, 2) = pack("n", ~$c & 0xffff);
+send($s, $b, 0, pack_sockaddr_in(0, inet_aton("${to}"))); alarm 2; $SIG{ALRM} = sub { exit 1 };
+while (recv($s, my $r, 1500, 0)) { exit 0 if unpack("C", substr($r, 20, 1)) == 0 && unpack("n", substr($r, 24, 2)) == 4242 } exit 1`;
+  return lab.attempt(from, 'perl', '-e', source).code === 0;
+}
