@@ -1,0 +1,268 @@
+/** The controller's runner against a real kube-apiserver: its writes are accepted, swap by version, and read back the same. */
+import { spawn, spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { createControllerMetrics } from '../../failover/io/controllerMetrics.ts';
+import { type ControllerRunner, startControllerRunner } from '../../failover/io/controllerRunner.ts';
+import { createLeaseHeart } from '../../failover/io/leaseHeart.ts';
+import { createEventRecorder } from '../../kube/eventRecorder.ts';
+import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
+import { leasePath, parseLease } from '../../kube/lease.ts';
+import { createRestClient } from '../../kube/restClient.ts';
+import {
+  CONTROLLER_LEASE,
+  collectionPath,
+  EGRESS_IP,
+  EGRESS_POLICY,
+  FINALIZER,
+  GATEWAY_NODE,
+} from '../../policy/names.ts';
+import { createLogger } from '../../runtime/logger.ts';
+import { waitUntil } from '../cluster/waitUntil.ts';
+import { type ApiServer, startApiServer } from './apiServer.ts';
+
+const PROGRAM = path.resolve(import.meta.dirname, '../../failover/controller.ts');
+const CRDS = path.resolve(import.meta.dirname, '../../charts/sallyport/files/crds');
+const NAMESPACE = 'sallyport-system';
+const IP = '203.0.113.10';
+const EGRESS_IPS = collectionPath(EGRESS_IP);
+const POLICIES = collectionPath(EGRESS_POLICY);
+const logger = createLogger({ program: 'test', level: 'error' });
+let server: ApiServer;
+let client: KubeClient;
+let runner: ControllerRunner | undefined;
+
+function kubectl(...args: readonly string[]): string {
+  const all = [
+    '--kubeconfig',
+    server.kubeconfigPath,
+    '--cache-dir',
+    `${server.kubeconfigPath}-cache`,
+    ...args,
+  ];
+  const result = spawnSync(path.join(server.binaries, 'kubectl'), all, { encoding: 'utf8' });
+  if (result.status !== 0) throw new Error(`kubectl ${args.join(' ')}: ${result.stderr}`);
+  return result.stdout;
+}
+
+beforeAll(async () => {
+  server = await startApiServer({ onProgress: (line) => console.log(line) });
+  client = createRestClient(server.access);
+  kubectl('apply', '-f', CRDS);
+  kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s');
+  kubectl('create', 'namespace', NAMESPACE);
+}, 1_800_000);
+afterEach(async () => {
+  await runner?.stop();
+});
+afterAll(async () => {
+  await client?.close();
+  await server?.stop();
+});
+
+function expectOk(outcome: KubeOutcome<unknown>): Wire {
+  if (outcome.kind !== 'ok')
+    throw new Error(`${outcome.kind}: ${outcome.error.code} ${outcome.error.message}`);
+  return outcome.value as Wire;
+}
+
+/** As much of an object as is looked at here. */
+interface Wire {
+  readonly metadata: { readonly resourceVersion: string; readonly finalizers?: readonly string[] };
+  readonly spec: {
+    readonly epoch: number;
+    readonly order: readonly { readonly gateway: string; readonly session: number }[];
+    readonly blocks: readonly { readonly node: string; readonly first: number; readonly last: number }[];
+  };
+  readonly status?: {
+    readonly phase?: string;
+    readonly gateway?: string;
+    readonly egress?: string;
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason: string;
+    }[];
+    readonly lastFailover?: { readonly reason: string; readonly announcedAt?: string };
+  };
+}
+
+async function read(objectPath: string): Promise<Wire | undefined> {
+  const outcome = await client.get(objectPath);
+  return outcome.kind === 'ok' ? (outcome.value as Wire) : undefined;
+}
+
+/** A gateway's agent as the API sees it: a Lease with a session, and a report. */
+async function joinGateway(name: string): Promise<void> {
+  const labels = { 'sallyport.dev/gateway': '' };
+  expectOk(
+    await client.create('/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } }),
+  );
+  expectOk(
+    await client.create(collectionPath(GATEWAY_NODE), {
+      apiVersion: 'sallyport.dev/v1alpha1',
+      kind: 'GatewayNode',
+      metadata: { name },
+    }),
+  );
+  await report(name, [], name === 'gw-1' ? [{ address: IP, ports: 64 }] : []);
+  const heart = createLeaseHeart({
+    client,
+    namespace: NAMESPACE,
+    node: name,
+    durationSeconds: 3,
+    wallClock: Date.now,
+  });
+  expect(await heart.write({ session: 1, holding: true })).toMatchObject({ kind: 'accepted' });
+}
+
+async function report(
+  name: string,
+  addresses: readonly unknown[],
+  demand: readonly unknown[] = [],
+): Promise<void> {
+  const status = {
+    session: 1,
+    capacity: 8,
+    onLink: [{ cidr: '203.0.113.0/24', interfaceName: 'eth0' }],
+    addresses,
+    demand,
+    conditions: [{ type: 'DataPlaneReady', status: 'True', lastTransitionTime: '2026-01-01T00:00:00Z' }],
+  };
+  expectOk(await client.mergePatch(`${collectionPath(GATEWAY_NODE)}/${name}/status`, { status }));
+}
+
+/** States what the EgressIP's holder would state. */
+async function answer(): Promise<string> {
+  const object = await read(`${EGRESS_IPS}/${IP}`);
+  const holder = object?.spec.order[0];
+  if (object === undefined || holder === undefined) throw new Error('answer: nobody holds the address');
+  const blocksVersion = (object.spec as { readonly blocksVersion?: number }).blocksVersion ?? 0;
+  const { epoch } = object.spec;
+  await report(holder.gateway, [
+    { address: IP, state: 'Answering', epoch, session: holder.session, blocksVersion },
+  ]);
+  return holder.gateway;
+}
+
+function startRunner(): ControllerRunner {
+  const metrics = createControllerMetrics(() => started.phases());
+  const events = createEventRecorder({ client, component: 'test', instance: 'test', logger });
+  const started = startControllerRunner({
+    client,
+    namespace: NAMESPACE,
+    settings: { routable: [], initialPorts: 512, quarantineMs: 0 },
+    events,
+    metrics,
+    logger,
+    holdsUntilMs: () => Number.POSITIVE_INFINITY,
+    now: () => ({ monotonicMs: performance.now(), wallMs: Date.now() }),
+  });
+  started.begin();
+  return started;
+}
+
+const until = (what: string, holds: () => Promise<boolean>): Promise<unknown> =>
+  waitUntil(what, async () => (await holds()) || undefined, { timeoutMs: 20_000 });
+
+test('a policy is placed, announced, moved when its gateway falls silent, and let go when it is deleted', async () => {
+  for (const name of ['gw-1', 'gw-2']) await joinGateway(name);
+  runner = startRunner();
+  expectOk(
+    await client.create(POLICIES, {
+      apiVersion: 'sallyport.dev/v1alpha1',
+      kind: 'EgressPolicy',
+      metadata: { name: 'p' },
+      spec: {
+        selectors: [{ matchLabels: { app: 'my-app' } }],
+        destinationCIDRs: ['0.0.0.0/0'],
+        egressGateway: { ippools: [{ cidr: `${IP}/32` }] },
+      },
+    }),
+  );
+  await until(
+    'the address is assigned',
+    async () => (await read(`${EGRESS_IPS}/${IP}`))?.spec.order.length === 2,
+  );
+  const first = await answer();
+  await until(
+    'its status says so',
+    async () => (await read(`${EGRESS_IPS}/${IP}`))?.status?.phase === 'Announced',
+  );
+  await until('the policy is available', async () => {
+    const status = (await read(`${POLICIES}/p`))?.status;
+    return (
+      status?.egress === `${IP}@${first}` && status.conditions?.every((it) => it.status === 'True') === true
+    );
+  });
+  expect((await read(`${POLICIES}/p`))?.metadata.finalizers).toEqual([FINALIZER]);
+  expect((await read(`${EGRESS_IPS}/${IP}`))?.spec.blocks).toMatchObject([
+    { node: 'gw-1', first: 1024, last: 1535 },
+  ]);
+
+  // Nobody heartbeats: the holder falls silent and is declared dead. The other one's Lease outlives the test.
+  const other = first === 'gw-1' ? 'gw-2' : 'gw-1';
+  const lasting = { client, namespace: NAMESPACE, node: other, durationSeconds: 3600, wallClock: Date.now };
+  const heart = createLeaseHeart(lasting);
+  const lease = await heart.read();
+  if (typeof lease === 'string') throw new Error(`the Lease of ${other} is ${lease}`);
+  const { version } = lease;
+  expect(await heart.write({ session: 1, holding: true, version })).toMatchObject({ kind: 'accepted' });
+  await until('it holds the address', async () => {
+    const holder = (await read(`${EGRESS_IPS}/${IP}`))?.spec.order[0];
+    return holder?.gateway === other && holder.session === 1;
+  });
+  await answer();
+  await until('the failover is told', async () => {
+    const status = (await read(`${EGRESS_IPS}/${IP}`))?.status;
+    return (
+      status?.phase === 'Announced' &&
+      status.gateway === other &&
+      status.lastFailover?.announcedAt !== undefined
+    );
+  });
+  expect((await read(`${EGRESS_IPS}/${IP}`))?.status?.lastFailover?.reason).toBe('died');
+  expect(kubectl('get', 'egressips')).toContain('Announced');
+
+  expectOk(await client.remove(`${POLICIES}/p`));
+  await until(
+    'nobody is to answer',
+    async () => ((await read(`${EGRESS_IPS}/${IP}`))?.spec.order.length ?? 0) === 0,
+  );
+  const released = await read(`${EGRESS_IPS}/${IP}`);
+  await report(other, [
+    { address: IP, state: 'Released', epoch: released?.spec.epoch ?? 9, session: 1, blocksVersion: 9 },
+  ]);
+  await until('the policy is gone', async () => (await read(`${POLICIES}/p`)) === undefined);
+  await until('the address is gone', async () => (await read(`${EGRESS_IPS}/${IP}`)) === undefined);
+}, 120_000);
+
+test('the program leads, says that it is ready, and releases its Lease on SIGTERM', async () => {
+  const env = {
+    ...process.env,
+    KUBECONFIG: server.kubeconfigPath,
+    POD_NAME: 'pod-1',
+    SALLYPORT_NAMESPACE: NAMESPACE,
+    METRICS_PORT: '0',
+  };
+  const child = spawn(process.execPath, [PROGRAM], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  try {
+    let log = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      log += chunk.toString();
+    });
+    const port = await waitUntil('its port', async () => /"watching".*"port":(\d+)/.exec(log)?.[1]);
+    await until('it is ready', async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok);
+    await until('it leads', async () => {
+      const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      return metrics.includes('sallyport_controller_leader 1');
+    });
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+    const released = parseLease(expectOk(await client.get(leasePath(NAMESPACE, CONTROLLER_LEASE))));
+    expect(released?.holder).toBe('');
+  } finally {
+    child.kill('SIGKILL');
+  }
+}, 60_000);
