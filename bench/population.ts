@@ -1,0 +1,192 @@
+/**
+ * A made-up cluster and the policies that ask to be created in it, the same in every run. Pools lie in 10.0.0.0/8, cut
+ * into slots of 16 addresses: stored policies own prefixes in even slots, so what is asked for in an odd slot is free.
+ */
+import { makeAddress } from '../policy/address.ts';
+import { formatCidr, makeCidr } from '../policy/cidr.ts';
+import type { AddressRange, ClusterFacts, Policy } from '../policy/model.ts';
+import {
+  API_VERSION,
+  CILIUM_GROUP,
+  GATEWAY_LABEL,
+  type PolicyKind,
+  SALLYPORT_GROUP,
+} from '../policy/names.ts';
+import { parsePolicy } from '../policy/parsePolicy.ts';
+import { seededRandom } from './seededRandom.ts';
+
+export const NODES = 200;
+export const GATEWAYS = 8;
+export const ENTRIES_PER_POLICY = 4;
+/**
+ * So many that the ways of their searches do not all stay in the processor's cache: a webhook that is asked now and
+ * then finds it cold. With a few hundred, an index of scattered objects looks three times as fast as it is.
+ */
+const CANDIDATES = 4000;
+
+const SEED = 20_260_731;
+const SPACE = makeCidr(4, 10n << 24n, 8);
+const SLOT_BITS = 4;
+/** Pairs of an even and an odd slot in the space. */
+const SLOT_PAIRS = 2 ** 19;
+/** Odd, so that multiplying by it modulo a power of two visits every pair once, in no order. */
+const SPREAD = 40_503;
+/** Of this many stored entries the last two are one entry that two policies share. */
+const SHARED_EVERY = 16;
+
+export interface Candidate {
+  /** The API server's request as JSON gives it. */
+  readonly body: unknown;
+  /** Its first entry overlaps a stored one; the rest never do. */
+  readonly conflicting: boolean;
+  /** The first entry's. */
+  readonly range: AddressRange;
+}
+
+export interface Population {
+  readonly facts: ClusterFacts;
+  /** Every second one conflicts, if anything is stored that it can conflict with. */
+  readonly candidates: readonly Candidate[];
+}
+
+/** Group, version and kind, as a request names them. */
+interface Gvk {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: PolicyKind;
+}
+
+interface Entry {
+  readonly cidr: string;
+  readonly shared: boolean;
+}
+
+/** A cluster whose stored policies have `prefixes` pool entries in all. */
+export function createPopulation(prefixes: number): Population {
+  const policies = Math.ceil(prefixes / ENTRIES_PER_POLICY);
+  const random = seededRandom(SEED);
+  return {
+    facts: {
+      policies: Array.from({ length: policies }, (_, at) => {
+        // Neighbours go to different policies, so that no policy shares an entry with itself.
+        const own = Array.from({ length: ENTRIES_PER_POLICY }, (_unused, entry) => at + entry * policies);
+        return parsed(`stored-${at}`, at, own.filter((index) => index < prefixes).map(storedEntry));
+      }),
+      ...createNodes(),
+      routable: [SPACE],
+    },
+    candidates: Array.from({ length: CANDIDATES }, (_, at) => createCandidate(at, prefixes, random)),
+  };
+}
+
+/** Every index has a pair of slots of its own. */
+function slotOf(index: number, half: 'stored' | 'free'): number {
+  return 2 * ((index * SPREAD) % SLOT_PAIRS) + (half === 'free' ? 1 : 0);
+}
+
+/** The prefix with so many host bits that holds the address `offset` of a slot. */
+function prefixAt(slot: number, offset: number, hostBits: number): string {
+  const value = SPACE.network + BigInt(slot * 2 ** SLOT_BITS + offset);
+  return formatCidr(makeCidr(4, (value >> BigInt(hostBits)) << BigInt(hostBits), 32 - hostBits));
+}
+
+/** Where entry `index` lies; the second of two that share lies where the first does. */
+function originOf(index: number): number {
+  return index % SHARED_EVERY === SHARED_EVERY - 1 ? index - 1 : index;
+}
+
+/** A prefix of /28 to /32 somewhere in its slot. */
+function storedEntry(index: number): Entry {
+  const origin = originOf(index);
+  return {
+    cidr: prefixAt(slotOf(origin, 'stored'), origin % 2 ** SLOT_BITS, origin % (SLOT_BITS + 1)),
+    shared: index % SHARED_EVERY >= SHARED_EVERY - 2,
+  };
+}
+
+/** In turn the very prefix that is stored, one address of it, and the 64 addresses around it. */
+function overlapping(index: number, turn: number): Entry {
+  const origin = originOf(index);
+  const offset = origin % 2 ** SLOT_BITS;
+  const hostBits = [origin % (SLOT_BITS + 1), 0, SLOT_BITS + 2][turn % 3] ?? 0;
+  return { cidr: prefixAt(slotOf(origin, 'stored'), offset, hostBits), shared: false };
+}
+
+function free(index: number): Entry {
+  return { cidr: prefixAt(slotOf(index, 'free'), 0, index % (SLOT_BITS + 1)), shared: false };
+}
+
+function createCandidate(at: number, prefixes: number, random: () => number): Candidate {
+  const conflicting = prefixes > 0 && at % 2 === 0;
+  const picked = Math.floor(random() * prefixes);
+  const entries = Array.from({ length: ENTRIES_PER_POLICY }, (_, entry) =>
+    conflicting && entry === 0 ? overlapping(picked, at / 2) : free(at * ENTRIES_PER_POLICY + entry),
+  );
+  const name = `asked-${at}`;
+  const request = {
+    uid: `request-${at}`,
+    kind: gvkOf(at),
+    operation: 'CREATE',
+    name,
+    dryRun: false,
+    object: manifest(name, at, entries),
+    oldObject: null,
+  };
+  const range = parsed(name, at, entries).pools[0]?.range;
+  if (range === undefined) throw new Error(`${name} has no pool`);
+  return {
+    body: { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request },
+    conflicting,
+    range,
+  };
+}
+
+/** Both kinds, whatever else goes by odd and even. */
+function gvkOf(at: number): Gvk {
+  const [group, kind] =
+    at % 4 < 2
+      ? ([CILIUM_GROUP, 'CiliumEgressGatewayPolicy'] as const)
+      : ([SALLYPORT_GROUP, 'EgressPolicy'] as const);
+  return { group, version: API_VERSION, kind };
+}
+
+function manifest(name: string, at: number, ippools: readonly Entry[]) {
+  const { group, version, kind } = gvkOf(at);
+  return {
+    apiVersion: `${group}/${version}`,
+    kind,
+    metadata: { name, uid: `uid-${name}` },
+    spec: {
+      selectors: [{ matchLabels: { app: name } }],
+      destinationCIDRs: ['0.0.0.0/0'],
+      egressGateway: { ippools },
+    },
+  };
+}
+
+function parsed(name: string, at: number, entries: readonly Entry[]): Policy {
+  const result = parsePolicy(manifest(name, at, entries), gvkOf(at).kind);
+  if (result.kind === 'refused') throw new Error(JSON.stringify(result.error));
+  return result.value;
+}
+
+/** Nodes in 172.16.0.0/16, the first few of them gateways. */
+function createNodes(): Pick<ClusterFacts, 'nodes' | 'gateways'> {
+  const network = makeCidr(4, 0xac10_0000n, 16);
+  const nodes = Array.from({ length: NODES }, (_, at) => ({
+    name: `node-${at}`,
+    labels: at < GATEWAYS ? { [GATEWAY_LABEL]: '' } : {},
+    addresses: [makeAddress(4, network.network + BigInt(at + 1))],
+    podCidrs: [],
+    unschedulable: false,
+  }));
+  const interfaceName = 'eth0';
+  return {
+    nodes,
+    gateways: nodes.slice(0, GATEWAYS).map(({ name, addresses }) => ({
+      node: name,
+      addresses: addresses.map((address) => ({ address, interfaceName })),
+      onLink: [{ cidr: network, interfaceName }],
+    })),
+  };
+}
