@@ -80,10 +80,9 @@ export async function startProbeClient(options: ProbeClientOptions): Promise<Pro
       // Connections are judged while everything still runs; only what is on its way in UDP is waited for.
       const tcp = report('report');
       await udp.drain();
-      const final = {
-        ...tcp,
-        udp: { ...udp.report(performance.now()), longestGapDownMs: tcp.udp.longestGapDownMs },
-      };
+      // Nothing is sent while it drains, so that silence is no gap, whichever side counts it.
+      const { longestGapUpMs, longestGapDownMs } = tcp.udp;
+      const final = { ...tcp, udp: { ...udp.report(performance.now()), longestGapUpMs, longestGapDownMs } };
       for (const one of groups) one.close();
       udp.close();
       stalls.disable();

@@ -203,11 +203,16 @@ export async function powerOnToStandby(cluster: Cluster, address: string, node: 
   });
 }
 
+/** A connection is alive that was heard within the last second: this long after a gap, that says nothing of the time before. */
+const ALIVE_WINDOW_SECONDS = 1.1;
+
 /** The final report, once data flows again on every connection: TCP retries with growing pauses after a gap. */
 export async function stopWhenFlowing(cluster: Cluster, traffic: RunningClient): Promise<ClientReport> {
+  const { seconds: from } = await traffic.snapshot();
   await until(cluster, 'all connections to carry data again', async () => {
-    const { podPush, serverPush } = await traffic.snapshot();
-    return podPush.alive === podPush.asked && serverPush.alive === serverPush.asked;
+    const { podPush, serverPush, seconds } = await traffic.snapshot();
+    const fresh = seconds - from >= ALIVE_WINDOW_SECONDS;
+    return fresh && podPush.alive === podPush.asked && serverPush.alive === serverPush.asked;
   });
   return traffic.stop();
 }
