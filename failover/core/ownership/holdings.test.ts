@@ -1,0 +1,141 @@
+import { expect, test } from 'vitest';
+import {
+  type Announcing,
+  acknowledge,
+  announceAgain,
+  announceWakeMs,
+  becomeHolding,
+  isAnnounced,
+  NOT_ANNOUNCING,
+} from './holdings.ts';
+import { HOLDINGS_PER_MESSAGE_MAX, type Holding } from './messages.ts';
+
+const PEERS = ['w-1', 'w-2'];
+
+function holding(host: number, fields: Partial<Holding> = {}): Holding {
+  return { address: `203.0.113.${host}`, right: { epoch: 3, index: 0 }, blocksVersion: 1, ...fields };
+}
+
+function holds(holdings: readonly Holding[], nowMs = 0, from: Announcing = NOT_ANNOUNCING): Announcing {
+  return becomeHolding(from, { session: 5, holdings, nowMs });
+}
+
+/** Everything that is said from `fromMs` until `untilMs`, while the peers in `acking` answer at once. */
+function listen(
+  from: Announcing,
+  span: { readonly fromMs?: number; readonly untilMs: number; readonly acking?: readonly string[] },
+) {
+  const { fromMs = 0, untilMs, acking = [] } = span;
+  const heard: { readonly atMs: number; readonly to: string; readonly addresses: readonly string[] }[] = [];
+  let announcing = from;
+  let nowMs = fromMs;
+  for (let next = announceWakeMs(announcing); next !== undefined && Math.max(next, nowMs) <= untilMs; ) {
+    nowMs = Math.max(next, nowMs);
+    const said = announceAgain(announcing, PEERS, nowMs);
+    announcing = said.announcing;
+    for (const { to, message } of said.outgoing) {
+      if (message.kind !== 'moved') throw new Error('only moves are announced');
+      heard.push({ atMs: nowMs, to, addresses: message.holdings.map(({ address }) => address) });
+      if (acking.includes(to)) announcing = acknowledge(announcing, to, { ...message, kind: 'moved-ack' });
+    }
+    next = announceWakeMs(announcing);
+  }
+  return { announcing, heard };
+}
+
+test('what is held is told to every peer at once, and again every 20 ms to those that have not acknowledged it', () => {
+  const { heard } = listen(holds([holding(1)]), { untilMs: 60, acking: ['w-1'] });
+  expect(heard.map(({ atMs, to }) => `${atMs} ${to}`)).toEqual([
+    '0 w-1',
+    '0 w-2',
+    '20 w-2',
+    '40 w-2',
+    '60 w-2',
+  ]);
+});
+
+test('a peer that acknowledged a part is told the rest', () => {
+  const announcing = acknowledge(holds([holding(1), holding(2)]), 'w-1', {
+    kind: 'moved-ack',
+    session: 5,
+    holdings: [holding(2)],
+  });
+  const { outgoing } = announceAgain(announcing, ['w-1'], 0);
+  expect(outgoing.map(({ message }) => message)).toEqual([
+    { kind: 'moved', session: 5, holdings: [holding(1)] },
+  ]);
+});
+
+test('a peer that stays silent is given up after half a second, until the next refreshing', () => {
+  const { heard } = listen(holds([holding(1)]), { untilMs: 5000 });
+  expect(heard.filter(({ to }) => to === 'w-2')).toHaveLength(25);
+  expect(heard.at(-1)?.atMs).toBe(480);
+});
+
+test('everybody is told anew every five seconds, also who acknowledged: it may have restarted', () => {
+  const { heard } = listen(holds([holding(1)]), { untilMs: 16_000, acking: PEERS });
+  const times = heard.filter(({ to }) => to === 'w-1').map(({ atMs }) => atMs);
+  expect(times).toEqual([0, 5020, 10_040, 15_060]);
+});
+
+test('a refreshing that is lost is repeated as the first word was, also to who acknowledged that', () => {
+  const first = listen(holds([holding(1)]), { untilMs: 100, acking: PEERS });
+  const { heard } = listen(first.announcing, { fromMs: 100, untilMs: 5100, acking: ['w-2'] });
+  expect(heard.map(({ atMs, to }) => `${atMs} ${to}`)).toEqual([
+    '5020 w-1',
+    '5020 w-2',
+    '5040 w-1',
+    '5060 w-1',
+    '5080 w-1',
+    '5100 w-1',
+  ]);
+});
+
+test('more than fits one packet is told in several', () => {
+  const many = Array.from({ length: 2 * HOLDINGS_PER_MESSAGE_MAX + 1 }, (_, index) => holding(index));
+  const { heard } = listen(holds(many), { untilMs: 0, acking: PEERS });
+  const told = heard.filter(({ to }) => to === 'w-1').map(({ addresses }) => addresses);
+  expect(told.map(({ length }) => length)).toEqual([12, 12, 1]);
+  expect(told.flat()).toEqual(many.map(({ address }) => address));
+});
+
+test.each([
+  { name: 'a higher right', news: holding(1, { right: { epoch: 4, index: 0 } }) },
+  { name: 'more ports', news: holding(1, { blocksVersion: 2 }) },
+])('an address that is held by $name is told again, and what was acknowledged already is not', ({ news }) => {
+  const first = listen(holds([holding(1), holding(2)]), { untilMs: 0, acking: PEERS }).announcing;
+  expect(isAnnounced(first, [holding(1), holding(2)])).toBe(true);
+  expect(isAnnounced(first, [news, holding(2)])).toBe(false);
+  const { heard } = listen(holds([news, holding(2)], 100, first), { untilMs: 100, acking: PEERS });
+  expect(heard.map(({ to, addresses }) => `${to} ${addresses}`)).toEqual([
+    'w-1 203.0.113.1',
+    'w-2 203.0.113.1',
+  ]);
+});
+
+test('an acknowledgement of an older word, or to a former session, counts for nothing', () => {
+  const now = holds([holding(1, { blocksVersion: 2 })]);
+  const old = acknowledge(now, 'w-1', { kind: 'moved-ack', session: 5, holdings: [holding(1)] });
+  expect(announceAgain(old, ['w-1'], 0).outgoing).toHaveLength(1);
+  const former = { kind: 'moved-ack', session: 4, holdings: now.holdings } as const;
+  expect(acknowledge(now, 'w-1', former)).toBe(now);
+});
+
+test('a new session tells everything anew', () => {
+  const first = listen(holds([holding(1)]), { untilMs: 0, acking: PEERS }).announcing;
+  const next = becomeHolding(first, { session: 6, holdings: [holding(1)], nowMs: 50 });
+  expect(announceAgain(next, PEERS, 50).outgoing).toHaveLength(2);
+});
+
+test('who holds nothing says nothing and need not be woken', () => {
+  const empty = holds([], 100, holds([holding(1)]));
+  expect(announceWakeMs(empty)).toBeUndefined();
+  expect(announceAgain(empty, PEERS, 10_000).outgoing).toEqual([]);
+  expect(announceWakeMs(NOT_ANNOUNCING)).toBeUndefined();
+});
+
+test('without peers nothing is said, and the next look is at the next refreshing', () => {
+  const { announcing, outgoing } = announceAgain(holds([holding(1)]), [], 0);
+  expect(outgoing).toEqual([]);
+  expect(announceWakeMs(announcing)).toBe(5000);
+});

@@ -1,0 +1,413 @@
+import { expect, test } from 'vitest';
+import { OwnershipNetwork } from '../../../test/lab/ownershipNetwork.ts';
+import type { SessionRef } from '../egressIp.ts';
+import type { Assignment } from './addresses.ts';
+import {
+  changingAddresses,
+  type OwnershipEffect,
+  ownershipWakeMs,
+  wordOfOwnership,
+} from './ownershipCore.ts';
+import type { VoterConfig } from './voterConfig.ts';
+
+const IP = '203.0.113.10';
+const OTHER = '203.0.113.11';
+const NODES = ['gw-1', 'gw-2', 'gw-3'];
+const CONFIG: VoterConfig = { version: 1, sets: [NODES] };
+
+const of = (gateway: string, session = 1): SessionRef => ({ gateway, session });
+
+function assignment(
+  epoch: number,
+  order: readonly SessionRef[],
+  fence: readonly SessionRef[] = [],
+): Assignment {
+  return { address: IP, epoch, order, fence, blocksVersion: 1 };
+}
+
+/** Three agents that vote and are gateways, each with its first session, valid. */
+function threeGateways(names: readonly string[] = NODES): OwnershipNetwork {
+  const network = new OwnershipNetwork(names);
+  network.tell({ kind: 'configured', config: CONFIG });
+  network.tell({ kind: 'peers', peers: names });
+  network.run(Math.ceil(network.durations.startSilenceMs));
+  for (const gateway of NODES) network.open(of(gateway));
+  network.runUntil(() => NODES.every((name) => wordOfOwnership(network.state(name)).session === 1), 100);
+  return network;
+}
+
+/** gw-1 answers for IP, gw-2 and gw-3 stand by. */
+function served(): OwnershipNetwork {
+  const network = threeGateways();
+  network.assign([
+    assignment(
+      1,
+      NODES.map((name) => of(name)),
+    ),
+  ]);
+  network.runUntil(() => network.answering(IP).length === 1, 50);
+  network.run(100);
+  return network;
+}
+
+function said(
+  network: OwnershipNetwork,
+  name: string,
+  kind: OwnershipEffect['kind'],
+): readonly OwnershipEffect[] {
+  return network.node(name).said.filter((effect) => effect.kind === kind);
+}
+
+test('the first of the order answers, announces itself and tells everybody', () => {
+  const network = served();
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  expect(said(network, 'gw-1', 'announce')).toEqual([{ kind: 'announce', address: IP }]);
+  for (const name of ['gw-2', 'gw-3'])
+    expect(said(network, name, 'heard-holdings')).toEqual([
+      {
+        kind: 'heard-holdings',
+        session: of('gw-1'),
+        holdings: [{ address: IP, right: { epoch: 1, index: 0 }, blocksVersion: 1 }],
+      },
+    ]);
+  // Each acknowledged it, so it is not said again.
+  expect(network.sent('moved')).toEqual(['gw-1→gw-2', 'gw-1→gw-3']);
+});
+
+test('while all is well, time passes and nothing moves', () => {
+  const network = served();
+  const before = network.packets.filter(({ message }) => message.kind === 'ask').length;
+  network.run(3000);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  expect(network.packets.filter(({ message }) => message.kind === 'ask')).toHaveLength(before);
+});
+
+test('when the holder loses power, the first standby answers a promise later and the third leaves it to it', () => {
+  const network = served();
+  network.kill('gw-1');
+  const { heartbeatMs, promiseMs } = network.durations;
+  const darkMs = network.runUntil(() => network.answering(IP).length > 0, 400);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+  expect(darkMs).toBeGreaterThan(promiseMs - heartbeatMs - 5);
+  expect(darkMs).toBeLessThan(promiseMs + 10);
+  network.run(1000);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+  expect(wordOfOwnership(network.state('gw-2'))).toMatchObject({
+    holdings: [{ address: IP, right: { epoch: 1, index: 1 }, blocksVersion: 1 }],
+    dead: [of('gw-1')],
+  });
+});
+
+test('a holder that is frozen is silent before anybody takes over, and after it thaws its session is over', () => {
+  const network = served();
+  network.freeze('gw-1');
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 400);
+  network.node('gw-1').running = true;
+  network.run(1000);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+  expect(said(network, 'gw-1', 'session-over')).toMatchObject([{ session: 1, floor: 1 }]);
+});
+
+test('a holder that is cut off falls silent, its standby takes over, and the new session does not reclaim the rank', () => {
+  const network = served();
+  network.cut('gw-1');
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 400);
+  network.cut();
+  network.run(1000);
+  network.open(of('gw-1', 2));
+  network.run(1000);
+  expect(wordOfOwnership(network.state('gw-1')).session).toBe(2);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+});
+
+test('a gateway that is cut off and comes back within its promise goes on with its session', () => {
+  const network = served();
+  network.cut('gw-1');
+  network.run(170);
+  network.cut();
+  network.run(1000);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  expect(said(network, 'gw-1', 'session-over')).toEqual([]);
+});
+
+test('a gateway that comes back for one heartbeat and then dies is called dead all the same', () => {
+  const network = threeGateways();
+  network.tell({ kind: 'lease-lost', session: 1 }, ['gw-2']);
+  network.assign([assignment(1, [of('gw-1')])]);
+  network.run(50);
+  network.cut('gw-1');
+  network.run(Math.ceil(network.durations.promiseMs) + 20);
+  network.cut();
+  network.run(network.durations.heartbeatMs + 1);
+  network.kill('gw-1');
+  network.open(of('gw-2', 2));
+  network.assign([assignment(1, [of('gw-1'), of('gw-2', 2)])]);
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 1000);
+});
+
+// A planned hand-over.
+
+function handingOver(network: OwnershipNetwork): void {
+  network.assign([
+    assignment(
+      2,
+      [of('gw-2'), of('gw-1'), of('gw-3')],
+      NODES.map((name) => of(name)),
+    ),
+  ]);
+}
+
+test('a hand-over asks, waits for the old holder to let go, and leaves the address unanswered for a few milliseconds', () => {
+  const network = served();
+  handingOver(network);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  const quietMs = network.runUntil(() => network.answering(IP).length === 0, 50);
+  expect(quietMs).toBeLessThan(10);
+  const darkMs = network.runUntil(() => network.answering(IP).length === 1, 50);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+  expect(darkMs).toBeLessThan(5);
+});
+
+test('an old holder that does not know of the move yet lets go when it is asked, and does not come back', () => {
+  const network = served();
+  network.assign(
+    [
+      assignment(
+        2,
+        [of('gw-2'), of('gw-1')],
+        NODES.map((name) => of(name)),
+      ),
+    ],
+    ['gw-2'],
+  );
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 50);
+  network.run(500);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+});
+
+test('while one of the others cannot be asked, the old holder goes on', () => {
+  const network = served();
+  network.loses = (_, to, { kind }) => to === 'gw-3' && kind === 'ask';
+  handingOver(network);
+  network.run(500);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  network.cut();
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 50);
+});
+
+test('when the candidate and the holder do not reach each other, both ways go by the voters from the fourth ask on', () => {
+  const network = served();
+  const pair = ['gw-1', 'gw-2'];
+  network.loses = (from, to) => from !== to && pair.includes(from) && pair.includes(to);
+  const before = network.packets.length;
+  handingOver(network);
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 500);
+  const asks = network.packets
+    .slice(before)
+    .filter(
+      ({ from, message }) => from === 'gw-2' && message.kind === 'ask' && message.target.gateway === 'gw-1',
+    )
+    .map(({ to }) => to);
+  expect(asks.slice(0, 5)).toEqual(['gw-1', 'gw-1', 'gw-1', 'gw-1', 'gw-3']);
+});
+
+test('a lost answer is asked for again', () => {
+  const network = served();
+  let lost = 0;
+  network.loses = (_, __, { kind }) => {
+    if (kind !== 'told' || lost >= 3) return false;
+    lost += 1;
+    return true;
+  };
+  handingOver(network);
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 100);
+  expect(lost).toBe(3);
+});
+
+// The end of a session.
+
+test('on its closing a gateway lets go of everything, tells the voters, and its standby does not wait for the promise', () => {
+  const network = served();
+  network.tell({ kind: 'close' }, ['gw-1']);
+  expect(wordOfOwnership(network.state('gw-1')).session).toBe(0);
+  const darkMs = network.runUntil(() => network.answering(IP).includes('gw-2'), 100);
+  expect(darkMs).toBeLessThan(60);
+  network.runUntil(() => said(network, 'gw-1', 'session-closed').length > 0, 100);
+  expect(said(network, 'gw-1', 'session-closed')).toEqual([{ kind: 'session-closed', session: 1 }]);
+  expect(network.state('gw-1').peer).toBeUndefined();
+});
+
+test('a closing waits for a kernel that refuses to disarm', () => {
+  const network = served();
+  let refused = 0;
+  network.fate = (_, { kind }) => {
+    if (kind !== 'disarm' || refused >= 3) return 'ok';
+    refused += 1;
+    return 'refused';
+  };
+  network.tell({ kind: 'close' }, ['gw-1']);
+  network.run(2);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  expect(network.sent('heartbeat').length).toBeGreaterThan(0);
+  network.runUntil(() => said(network, 'gw-1', 'session-closed').length > 0, 200);
+  expect(refused).toBe(3);
+});
+
+test('a session that is opened while everything is being closed is closed too', () => {
+  const network = threeGateways();
+  network.tell({ kind: 'close' }, ['gw-1']);
+  network.runUntil(() => said(network, 'gw-1', 'session-closed').length === 1, 100);
+  network.open(of('gw-1', 2));
+  network.runUntil(() => said(network, 'gw-1', 'session-closed').length === 2, 100);
+  expect(said(network, 'gw-1', 'session-closed')[1]).toEqual({ kind: 'session-closed', session: 2 });
+});
+
+test('a Lease that is lost ends its session and no other', () => {
+  const network = threeGateways();
+  network.tell({ kind: 'lease-lost', session: 7 }, ['gw-1']);
+  expect(said(network, 'gw-1', 'session-over')).toEqual([]);
+  network.tell({ kind: 'lease-lost', session: 1 }, ['gw-1']);
+  expect(said(network, 'gw-1', 'session-over')).toMatchObject([{ reason: 'lease-lost', session: 1 }]);
+});
+
+test('a session that ends while somebody is asked wakes nobody for nothing', () => {
+  const network = served();
+  network.loses = (_, __, { kind }) => kind === 'told';
+  handingOver(network);
+  network.run(50);
+  network.tell({ kind: 'lease-lost', session: 1 }, ['gw-2']);
+  network.run(100);
+  const wakeMs = ownershipWakeMs(network.state('gw-2'));
+  expect(wakeMs === undefined || wakeMs > network.nowMs).toBe(true);
+});
+
+test('what a former session asked of the kernel is not taken for the doing of the new one', () => {
+  const network = threeGateways();
+  network.tell({ kind: 'lease-lost', session: 1 }, ['gw-1']);
+  network.open(of('gw-1', 2));
+  network.assign([assignment(1, [of('gw-1', 2), of('gw-2')])]);
+  const stage = () => network.state('gw-1').addresses.get(IP)?.kernel.kind;
+  network.runUntil(() => stage() === 'arming', 100);
+  network.tell({ kind: 'armed', address: IP, session: 1, ok: true }, ['gw-1']);
+  expect(stage()).toBe('arming');
+  network.run(2);
+  expect(stage()).toBe('armed');
+});
+
+// What is known, and what is said of it.
+
+test('an epoch never goes back: an older object of a watch that starts anew changes nothing', () => {
+  const network = served();
+  handingOver(network);
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 50);
+  network.assign([
+    assignment(
+      1,
+      NODES.map((name) => of(name)),
+    ),
+  ]);
+  network.run(300);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+  expect(network.state('gw-1').assignments.get(IP)?.epoch).toBe(2);
+  expect(wordOfOwnership(network.state('gw-1')).released.get(IP)).toBe(2);
+});
+
+test('of an address whose command is under way nothing is said, neither that it is held nor that it is not', () => {
+  const network = threeGateways();
+  network.assign([
+    assignment(1, [of('gw-1'), of('gw-2')]),
+    { ...assignment(1, [of('gw-2')]), address: OTHER },
+  ]);
+  const word = wordOfOwnership(network.state('gw-1'));
+  expect(changingAddresses(network.state('gw-1'))).toEqual(new Set([IP]));
+  expect(word.holdings).toEqual([]);
+  expect(word.released).toEqual(new Map([[OTHER, 1]]));
+  network.run(5);
+  expect(wordOfOwnership(network.state('gw-1'))).toMatchObject({ holdings: [{ address: IP }] });
+  network.assign([{ ...assignment(1, [of('gw-2')]), address: OTHER }]);
+  expect(changingAddresses(network.state('gw-1'))).toEqual(new Set([IP]));
+  expect(wordOfOwnership(network.state('gw-1')).holdings).toEqual([]);
+});
+
+test('a session is spoken of once a majority has granted it, and not before', () => {
+  const network = new OwnershipNetwork(NODES);
+  network.tell({ kind: 'configured', config: CONFIG });
+  network.run(300);
+  network.cut('gw-1');
+  network.open(of('gw-1'));
+  network.run(100);
+  expect(wordOfOwnership(network.state('gw-1')).session).toBe(0);
+  network.cut();
+  network.run(50);
+  expect(wordOfOwnership(network.state('gw-1'))).toMatchObject({ session: 1, config: { version: 1 } });
+});
+
+test('what the API says of the dead and of who let go is as good as hearing it', () => {
+  const network = served();
+  network.loses = (from, to, { kind }) => kind === 'told' || (from !== to && from === 'gw-1');
+  network.assign([assignment(2, [of('gw-3')], [of('gw-1'), of('gw-2')])], ['gw-3']);
+  network.kill('gw-1');
+  const released = [{ session: of('gw-2'), address: IP, epoch: 2 }];
+  network.tell({ kind: 'stated', dead: [of('gw-1')], released }, ['gw-3']);
+  network.runUntil(() => network.answering(IP).includes('gw-3'), 20);
+});
+
+test('an address that is in no assignment any more is disarmed at once, also when the others do not know', () => {
+  const network = served();
+  network.assign([], ['gw-1']);
+  network.run(5);
+  expect(network.answering(IP)).toEqual([]);
+});
+
+test('neighbours are told whenever an address is answered that was not, sources also when its right or ports change', () => {
+  const network = served();
+  network.assign([
+    {
+      ...assignment(
+        1,
+        NODES.map((name) => of(name)),
+      ),
+      blocksVersion: 2,
+    },
+  ]);
+  network.run(10);
+  expect(said(network, 'gw-1', 'announce')).toHaveLength(1);
+  expect(said(network, 'gw-2', 'heard-holdings').at(-1)).toMatchObject({ holdings: [{ blocksVersion: 2 }] });
+});
+
+// Who votes.
+
+test('a newer configuration reaches a gateway by the answer to its heartbeat', () => {
+  const network = served();
+  const next: VoterConfig = { version: 2, sets: [['gw-2', 'gw-3']] };
+  network.tell({ kind: 'configured', config: next }, ['gw-2', 'gw-3']);
+  network.run(100);
+  expect(network.state('gw-1').voter.config).toEqual(next);
+  network.run(1000);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+});
+
+test('voters are replaced one at a time by way of a joint configuration, and nobody notices', () => {
+  const network = threeGateways([...NODES, 'w-1']);
+  network.assign([assignment(1, [of('gw-1'), of('gw-2')])]);
+  network.run(100);
+  const after = ['gw-2', 'gw-3', 'w-1'];
+  network.tell({ kind: 'configured', config: { version: 2, sets: [NODES, after] } });
+  network.run(500);
+  network.tell({ kind: 'configured', config: { version: 3, sets: [after] } });
+  network.run(500);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  for (const name of NODES) expect(said(network, name, 'session-over')).toEqual([]);
+  network.kill('gw-1');
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 400);
+});
+
+test('without any voter that answers, no session becomes valid and each ends', () => {
+  const network = new OwnershipNetwork(NODES);
+  network.tell({ kind: 'configured', config: { version: 1, sets: [['x', 'y', 'z']] } });
+  network.open(of('gw-1'));
+  network.assign([assignment(1, [of('gw-1')])]);
+  network.run(300);
+  expect(network.answering(IP)).toEqual([]);
+  expect(said(network, 'gw-1', 'session-over')).toMatchObject([{ reason: 'no-majority' }]);
+});

@@ -1,0 +1,459 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { deriveDurations } from './durations.ts';
+import type { Verdict } from './messages.ts';
+import {
+  becomeClosing,
+  isValid,
+  openPeerSession,
+  over,
+  type PeerSession,
+  type PeerSessionEffect,
+  type PeerSessionStep,
+  peerHears,
+  peerInserted,
+  peerTicks,
+  peerWakeMs,
+  sentAtMs,
+} from './peerSession.ts';
+import type { Outgoing } from './voter.ts';
+import type { VoterConfig } from './voterConfig.ts';
+
+const DURATIONS = deriveDurations({ heartbeatMs: 25, sessionMs: 200 });
+const { heartbeatMs, sessionMs } = DURATIONS;
+const CONFIG: VoterConfig = { version: 3, sets: [['a', 'b', 'c']] };
+/** When the session is opened. */
+const T = 1000;
+
+/** A session with its clock, driven as the runner drives it. */
+class Driven {
+  peer: PeerSession = openPeerSession(5, 'boot', T);
+  nowMs = T;
+  readonly config: VoterConfig;
+  /** Of the last call. */
+  effects: readonly PeerSessionEffect[] = [];
+  outgoing: readonly Outgoing[] = [];
+
+  constructor(config = CONFIG) {
+    this.config = config;
+  }
+
+  get #context() {
+    return { durations: DURATIONS, config: this.config, nowMs: this.nowMs };
+  }
+
+  take(step: PeerSessionStep): this {
+    this.peer = step.peer;
+    this.effects = step.effects;
+    this.outgoing = step.outgoing;
+    return this;
+  }
+
+  at(nowMs: number): this {
+    this.nowMs = nowMs;
+    return this;
+  }
+
+  tick(): this {
+    return this.take(peerTicks(this.peer, this.#context));
+  }
+
+  inserted(seq: number, ok = true): this {
+    return this.take(peerInserted(this.peer, { seq, ok }, this.#context));
+  }
+
+  /** The next heartbeat, from its kernel command to its packets. */
+  beat(nowMs: number): this {
+    this.at(nowMs).tick();
+    const { inserting } = this.peer;
+    const asked = this.effects;
+    if (inserting !== undefined) this.inserted(inserting.seq);
+    this.effects = asked;
+    return this;
+  }
+
+  hear(voter: string, seq: number, verdict: Verdict): this {
+    const echo = { session: 5, boot: 'boot', seq };
+    return this.take(peerHears(this.peer, voter, { echo, verdict }, this.#context));
+  }
+
+  granted(voters: string, seq: number, generation = 'g'): this {
+    for (const voter of voters)
+      this.hear(voter, seq, { kind: 'granted', generation: `${voter}${generation}` });
+    return this;
+  }
+
+  /** Heartbeats one after the other, each granted by `voters` a millisecond later. */
+  live(voters: string, untilMs: number): this {
+    while (this.peer.nextBeatMs <= untilMs) {
+      this.beat(this.peer.nextBeatMs);
+      this.at(this.nowMs + 1).granted(voters, this.peer.seq);
+    }
+    return this;
+  }
+
+  get valid(): boolean {
+    return isValid(this.peer, this.nowMs);
+  }
+}
+
+const granting: Verdict = { kind: 'granted', generation: 'g' };
+
+test('a heartbeat leaves only when the kernel holds its element, and to every voter', () => {
+  const driven = new Driven().tick();
+  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 1 }]);
+  expect(driven.outgoing).toEqual([]);
+  driven.at(T + 3).inserted(1);
+  expect(driven.effects).toEqual([]);
+  expect(driven.outgoing.map(({ to }) => to)).toEqual(['a', 'b', 'c']);
+  expect(driven.outgoing[0]?.message).toEqual({
+    kind: 'heartbeat',
+    session: 5,
+    boot: 'boot',
+    seq: 1,
+    configVersion: 3,
+    closed: false,
+  });
+});
+
+test('a session is valid from the moment its insertion was asked for, not from the answer', () => {
+  const driven = new Driven()
+    .tick()
+    .at(T + 40)
+    .inserted(1)
+    .at(T + 90)
+    .granted('ab', 1);
+  expect(driven.peer.validUntilMs).toBe(T + sessionMs);
+  expect(isValid(driven.peer, T + sessionMs)).toBe(true);
+  expect(isValid(driven.peer, T + sessionMs + 1)).toBe(false);
+  expect(isValid(undefined, T)).toBe(false);
+});
+
+test('one grant of three is not enough, and the voter that repeats itself counts once', () => {
+  const driven = new Driven().beat(T).granted('aaa', 1);
+  expect(driven.valid).toBe(false);
+  expect(driven.granted('c', 1).valid).toBe(true);
+});
+
+test('in a joint configuration both sets have to grant', () => {
+  const joint: VoterConfig = {
+    version: 4,
+    sets: [
+      ['a', 'b', 'c'],
+      ['c', 'd', 'e'],
+    ],
+  };
+  const driven = new Driven(joint).beat(T).granted('abc', 1);
+  expect(driven.valid).toBe(false);
+  expect(driven.granted('d', 1).valid).toBe(true);
+});
+
+test.each([
+  { name: 'of a former session', echo: { session: 4, boot: 'boot', seq: 1 } },
+  { name: 'to a former process', echo: { session: 5, boot: 'before', seq: 1 } },
+  { name: 'of a heartbeat that was never sent', echo: { session: 5, boot: 'boot', seq: 9 } },
+])('a grant $name extends nothing', ({ echo }) => {
+  const driven = new Driven().beat(T);
+  const context = { durations: DURATIONS, config: CONFIG, nowMs: T };
+  let { peer } = driven;
+  for (const voter of ['a', 'b']) peer = peerHears(peer, voter, { echo, verdict: granting }, context).peer;
+  expect(isValid(peer, T)).toBe(false);
+  expect(sentAtMs(peer, echo)).toBeUndefined();
+});
+
+test('grants that come when their heartbeat has run out extend nothing', () => {
+  const driven = new Driven().live('ab', T + 50);
+  const before = driven.peer.validUntilMs;
+  driven
+    .beat(T + 75)
+    .at(T + 75 + sessionMs + 1)
+    .granted('ab', driven.peer.seq);
+  expect(driven.peer.validUntilMs).toBe(before);
+  expect(driven.valid).toBe(false);
+});
+
+test('a grant that was overtaken by a newer one of the same voter changes nothing', () => {
+  const driven = new Driven()
+    .beat(T)
+    .beat(T + 25)
+    .granted('ab', 2);
+  const { peer } = driven;
+  expect(driven.granted('ab', 1).peer).toBe(peer);
+});
+
+test('while a command is under way no other heartbeat is begun, and the one after it is not late', () => {
+  const driven = new Driven()
+    .tick()
+    .at(T + 100)
+    .tick();
+  expect(driven.effects).toEqual([]);
+  driven.inserted(1).tick();
+  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 2 }]);
+});
+
+test('a heartbeat whose insertion failed is not sent, and the next one has another number', () => {
+  const driven = new Driven()
+    .tick()
+    .at(T + 10)
+    .inserted(1, false);
+  expect(driven.outgoing).toEqual([]);
+  driven.at(T + 25).tick();
+  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 2 }]);
+  expect(sentAtMs(driven.peer, { session: 5, boot: 'boot', seq: 1 })).toBeUndefined();
+});
+
+test('the outcome of another command than the one under way is none', () => {
+  const driven = new Driven().tick();
+  const { peer } = driven;
+  expect(driven.inserted(7).peer).toBe(peer);
+});
+
+// What the kernel's chain hangs on.
+
+test('the first grants hang the chain on their heartbeat at once', () => {
+  const driven = new Driven().beat(T).granted('ab', 1);
+  expect(driven.effects).toEqual([{ kind: 'grant', session: 5, seq: 1 }]);
+});
+
+test('later ones wait for the next heartbeat, which takes them along in its transaction', () => {
+  const driven = new Driven()
+    .live('ab', T + 24)
+    .beat(T + 25)
+    .granted('ab', 2);
+  expect(driven.effects).toEqual([]);
+  driven.beat(T + 50);
+  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 3, grant: 2 }]);
+  expect(driven.beat(T + 75).effects).toEqual([{ kind: 'beat', session: 5, seq: 4 }]);
+});
+
+test('when what the chain hangs on is about to run out, it does not wait', () => {
+  const driven = new Driven().beat(T).granted('ab', 1);
+  for (let ms = 25; ms <= 150; ms += 25) driven.beat(T + ms);
+  driven.at(T + sessionMs - 2 * heartbeatMs).granted('ab', 4);
+  expect(driven.effects).toEqual([{ kind: 'grant', session: 5, seq: 4 }]);
+});
+
+test('after a failed transaction the chain is hung anew as soon as a majority grants', () => {
+  const driven = new Driven()
+    .live('ab', T + 50)
+    .at(T + 75)
+    .tick();
+  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 4, grant: 3 }]);
+  driven
+    .inserted(4, false)
+    .at(T + 100)
+    .tick();
+  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 5, grant: 3 }]);
+});
+
+// A lapse, and what becomes of the session.
+
+/** Granted by a and b for 100 ms, then frozen until T + 500; c never heard of it. */
+function lapsed(): Driven {
+  return new Driven().live('ab', T + 100).at(T + 500);
+}
+
+test('a lapse by itself ends nothing: the heartbeats go on', () => {
+  const driven = lapsed();
+  expect(driven.valid).toBe(false);
+  expect(driven.beat(T + 500).effects.map(({ kind }) => kind)).toEqual(['beat']);
+});
+
+test('a session whose heartbeats leave and are not answered for L after a lapse ends: its voters may hear it for ever', () => {
+  const driven = new Driven().live('ab', T + 100);
+  for (let count = 0; count < 9; count += 1) {
+    driven.beat(driven.peer.nextBeatMs);
+    expect(driven.effects.map(({ kind }) => kind)).toEqual(['beat']);
+  }
+  driven.at(driven.peer.nextBeatMs).tick();
+  expect(driven.effects).toEqual([{ kind: 'session-over', session: 5, reason: 'no-majority', floor: 5 }]);
+});
+
+test.each([
+  { name: 'both voters never called it dead', a: 'g', b: 'g', outcome: 'valid' },
+  { name: 'one of the two called it dead', a: 'g', b: 'h', outcome: 'waiting' },
+  { name: 'both called it dead', a: 'h', b: 'h', outcome: 'over' },
+])('a lapsed session is $outcome if $name', ({ a, b, outcome }) => {
+  const driven = lapsed()
+    .beat(T + 500)
+    .at(T + 510);
+  const { seq } = driven.peer;
+  driven.granted('a', seq, a).granted('b', seq, b);
+  const ended = driven.effects.some(({ kind }) => kind === 'session-over');
+  expect(ended ? 'over' : driven.valid ? 'valid' : 'waiting').toBe(outcome);
+  if (ended)
+    expect(driven.effects).toEqual([{ kind: 'session-over', session: 5, reason: 'called-dead', floor: 5 }]);
+});
+
+test('a voter that never granted before the lapse does not help to revive', () => {
+  const driven = lapsed()
+    .beat(T + 500)
+    .at(T + 510);
+  driven.granted('a', driven.peer.seq).granted('c', driven.peer.seq);
+  expect(driven.valid).toBe(false);
+});
+
+test('a session that was called dead by one voter and lapses is not hung on heartbeats that do not extend it', () => {
+  const driven = lapsed()
+    .beat(T + 500)
+    .at(T + 510);
+  driven.granted('a', driven.peer.seq, 'h').granted('b', driven.peer.seq);
+  expect(driven.beat(T + 525).effects).toEqual([{ kind: 'beat', session: 5, seq: driven.peer.seq }]);
+});
+
+test('a session that was never granted by a majority ends when its first heartbeat has run out', () => {
+  const driven = new Driven().beat(T + 3).granted('a', 1);
+  while (driven.peer.nextBeatMs < T + 203) driven.beat(driven.peer.nextBeatMs);
+  expect(
+    driven
+      .at(T + 203)
+      .tick()
+      .effects.map(({ kind }) => kind),
+  ).toEqual(['beat']);
+  expect(peerWakeMs(driven.peer, DURATIONS)).toBe(T + 203 + 1);
+  driven.at(T + 204).tick();
+  expect(driven.effects).toEqual([{ kind: 'session-over', session: 5, reason: 'no-majority', floor: 5 }]);
+});
+
+test('a refusal ends the session, and the next one has to be above the highest that the voter knows', () => {
+  const driven = new Driven().live('ab', T + 50).hear('c', 2, { kind: 'refused', highest: 9 });
+  expect(driven.effects).toEqual([{ kind: 'session-over', session: 5, reason: 'outnumbered', floor: 9 }]);
+  expect(over(driven.peer, 'lease-lost').effects).toEqual([
+    { kind: 'session-over', session: 5, reason: 'lease-lost', floor: 5 },
+  ]);
+});
+
+test('a voter that retracts grants nothing, and one that knows a newer configuration is answered at once', () => {
+  const driven = new Driven()
+    .beat(T)
+    .hear('a', 1, { kind: 'retracting' })
+    .hear('b', 1, { kind: 'retracting' });
+  expect(driven.valid).toBe(false);
+  driven.at(T + 7).hear('a', 1, { kind: 'outdated' });
+  expect(peerWakeMs(driven.peer, DURATIONS)).toBe(T + 7);
+  expect(driven.tick().effects).toEqual([{ kind: 'beat', session: 5, seq: 2 }]);
+});
+
+// The end.
+
+test('a closing is said three times to every voter, and then the session is closed', () => {
+  const driven = new Driven().live('ab', T + 50).at(T + 60);
+  driven.peer = becomeClosing(driven.peer, T + 60);
+  expect(driven.valid).toBe(false);
+  const said: string[] = [];
+  for (
+    let wake = peerWakeMs(driven.peer, DURATIONS);
+    wake !== undefined;
+    wake = peerWakeMs(driven.peer, DURATIONS)
+  ) {
+    driven.at(wake).tick();
+    const closed = driven.outgoing.filter(({ message }) => message.kind === 'heartbeat' && message.closed);
+    said.push(`${wake - T}: ${closed.map(({ to }) => to)} ${driven.effects.map(({ kind }) => kind)}`);
+  }
+  expect(said).toEqual(['60: a,b,c ', '80: a,b,c ', '100: a,b,c session-closed']);
+});
+
+test('a closing session is closing already, beats no more and hears no grants', () => {
+  const driven = new Driven().live('ab', T + 50);
+  driven.peer = becomeClosing(driven.peer, T + 60);
+  const { peer } = driven;
+  expect(becomeClosing(peer, T + 70)).toBe(peer);
+  expect(driven.at(T + 60).granted('abc', 3).peer).toBe(peer);
+  expect(driven.hear('a', 3, { kind: 'refused', highest: 5 }).effects).toEqual([]);
+});
+
+// Random histories.
+
+const VOTERS = ['a', 'b', 'c', 'd', 'e'];
+const sets = fc.oneof(
+  fc.constant([['a', 'b', 'c']]),
+  fc.constant([VOTERS]),
+  fc.constant([
+    ['a', 'b', 'c'],
+    ['c', 'd', 'e'],
+  ]),
+);
+const happening = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('beat' as const), waitMs: fc.integer({ min: 1, max: 60 }) }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('grant' as const),
+      voter: fc.constantFrom(...VOTERS),
+      /** How many heartbeats ago. */
+      back: fc.nat(4),
+      waitMs: fc.nat(5),
+      calledDead: fc.boolean(),
+    }),
+  },
+);
+
+test('a session is valid exactly while a majority of every set has granted a heartbeat sent within the last L', () => {
+  fc.assert(
+    fc.property(sets, fc.array(happening, { maxLength: 80, size: 'max' }), (voterSets, history) => {
+      // Everybody has granted before the last extension: who had not before a lapse could not help after it.
+      const driven = new Driven({ version: 3, sets: voterSets }).beat(T).granted(VOTERS.join(''), 1);
+      driven.beat(T + heartbeatMs).granted(VOTERS.join(''), 2);
+      const sent = new Map([[2, driven.nowMs]]);
+      const granted = VOTERS.map((voter) => ({ voter, sentMs: driven.nowMs }));
+      const twin = (): boolean =>
+        voterSets.every((voters) => {
+          const fresh = voters.filter((voter) =>
+            granted.some((it) => it.voter === voter && it.sentMs + sessionMs >= driven.nowMs),
+          );
+          return fresh.length * 2 > voters.length;
+        });
+      for (const it of history) {
+        driven.at(driven.nowMs + it.waitMs);
+        if (it.kind === 'beat') {
+          driven.beat(Math.max(driven.nowMs, driven.peer.nextBeatMs));
+          sent.set(driven.peer.seq, driven.nowMs);
+        } else {
+          const seq = driven.peer.seq - it.back;
+          const sentMs = sent.get(seq);
+          if (sentMs === undefined) continue;
+          driven.granted(it.voter, seq);
+          granted.push({ voter: it.voter, sentMs });
+        }
+        if (driven.effects.some(({ kind }) => kind === 'session-over')) return;
+        expect(driven.valid).toBe(twin());
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('whatever voters say, the chain never hangs on a heartbeat that outlives the session', () => {
+  fc.assert(
+    fc.property(sets, fc.array(happening, { maxLength: 80, size: 'max' }), (voterSets, history) => {
+      const driven = new Driven({ version: 3, sets: voterSets });
+      const sent = new Map<number, number>();
+      const generations = new Map<string, number>();
+      for (const it of history) {
+        driven.at(driven.nowMs + it.waitMs);
+        if (it.kind === 'beat') {
+          driven.beat(Math.max(driven.nowMs, driven.peer.nextBeatMs));
+          sent.set(driven.peer.seq, driven.nowMs);
+        } else {
+          if (!sent.has(driven.peer.seq - it.back)) continue;
+          const generation = (generations.get(it.voter) ?? 0) + (it.calledDead ? 1 : 0);
+          generations.set(it.voter, generation);
+          driven.granted(it.voter, driven.peer.seq - it.back, `${generation}`);
+        }
+        for (const effect of driven.effects) {
+          if (effect.kind === 'session-over') return;
+          const hung =
+            effect.kind === 'grant' ? effect.seq : effect.kind === 'beat' ? effect.grant : undefined;
+          if (hung === undefined) continue;
+          expect((sent.get(hung) ?? Number.POSITIVE_INFINITY) + sessionMs).toBeLessThanOrEqual(
+            driven.peer.validUntilMs,
+          );
+        }
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});

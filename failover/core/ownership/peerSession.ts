@@ -1,0 +1,284 @@
+/**
+ * One gateway's session among its peers: heartbeats to the voters, what they granted, and until when it so is valid.
+ *
+ * Before a heartbeat is sent the kernel holds a timed element for it that lives L; once a majority has granted it, the
+ * kernel's chain is pointed at that element. So what answers runs out by itself L after a moment before the sending,
+ * whatever stalls in here. `validUntilMs` is the same in user space and fences nothing.
+ *
+ * A lapse does not end a session: it goes on if a majority of voters never called it dead meanwhile (their generations
+ * are those from before). A session that was never valid must become so before its first heartbeat runs out: within that
+ * time no voter can have called it dead.
+ */
+import type { Durations } from './durations.ts';
+import type { Echo, PeerMessage, Verdict } from './messages.ts';
+import type { Outgoing } from './voter.ts';
+import { hasMajority, majorityValue, type VoterConfig, votersOf } from './voterConfig.ts';
+
+interface Sent {
+  readonly seq: number;
+  /** Monotonic: when its kernel element was asked for, so before it was sent. */
+  readonly atMs: number;
+}
+
+interface Grant {
+  readonly seq: number;
+  readonly generation: string;
+}
+
+export interface PeerSession {
+  readonly session: number;
+  readonly boot: string;
+  readonly seq: number;
+  readonly nextBeatMs: number;
+  /** The beat whose kernel element is being inserted. */
+  readonly inserting: Sent | undefined;
+  /** Newest first, no older than needed. */
+  readonly sent: readonly Sent[];
+  readonly firstSentMs: number | undefined;
+  /** Voter → its newest grant. */
+  readonly grants: ReadonlyMap<string, Grant>;
+  /** Voter → the generation that counted when the session was last extended. */
+  readonly baseline: ReadonlyMap<string, string>;
+  /** 0: never. */
+  readonly validUntilMs: number;
+  /** The heartbeat that `validUntilMs` comes from: the kernel's chain may hang on it and on no other. */
+  readonly validSeq: number;
+  /** The heartbeat that the kernel's chain was last asked to hang on; 0: none. */
+  readonly pointedSeq: number;
+  /** Heartbeats that left since the session was last extended. */
+  readonly unanswered: number;
+  readonly closing: { readonly nextMs: number; readonly left: number } | undefined;
+}
+
+export type PeerSessionEffect =
+  /** Insert the element of `seq`, and point the chain at `grant` if it is given, in one transaction. */
+  | { readonly kind: 'beat'; readonly session: number; readonly seq: number; readonly grant?: number }
+  /** Point the chain at a heartbeat without waiting for the next beat. */
+  | { readonly kind: 'grant'; readonly session: number; readonly seq: number }
+  | {
+      readonly kind: 'session-over';
+      readonly session: number;
+      readonly reason: OverReason;
+      readonly floor: number;
+    }
+  | { readonly kind: 'session-closed'; readonly session: number };
+
+/** Closed: logs and metrics carry it. */
+export type OverReason = 'no-majority' | 'called-dead' | 'outnumbered' | 'lease-lost';
+
+export interface PeerSessionStep {
+  readonly peer: PeerSession;
+  readonly effects: readonly PeerSessionEffect[];
+  readonly outgoing: readonly Outgoing[];
+}
+
+/** The last word of a session is sent this often: nobody asks for it again. */
+const CLOSE_REPEATS = 3;
+const CLOSE_EVERY_MS = 20;
+
+export function openPeerSession(session: number, boot: string, nowMs: number): PeerSession {
+  return {
+    session,
+    boot,
+    seq: 0,
+    nextBeatMs: nowMs,
+    inserting: undefined,
+    sent: [],
+    firstSentMs: undefined,
+    grants: new Map(),
+    baseline: new Map(),
+    validUntilMs: 0,
+    validSeq: 0,
+    pointedSeq: 0,
+    unanswered: 0,
+    closing: undefined,
+  };
+}
+
+export function isValid(peer: PeerSession | undefined, nowMs: number): boolean {
+  return peer !== undefined && nowMs <= peer.validUntilMs;
+}
+
+function stay(peer: PeerSession): PeerSessionStep {
+  return { peer, effects: [], outgoing: [] };
+}
+
+export function peerTicks(
+  peer: PeerSession,
+  context: { readonly durations: Durations; readonly config: VoterConfig; readonly nowMs: number },
+): PeerSessionStep {
+  const { durations, config, nowMs } = context;
+  if (peer.closing !== undefined) return tickClosing(peer, peer.closing, { config, nowMs });
+  if (
+    peer.validUntilMs === 0 &&
+    peer.firstSentMs !== undefined &&
+    nowMs > peer.firstSentMs + durations.sessionMs
+  )
+    return over(peer, 'no-majority');
+  // Its voters hear it and it does not hear them: while it goes on, nobody would ever call it dead.
+  if (nowMs > peer.validUntilMs && peer.unanswered * durations.heartbeatMs > durations.sessionMs)
+    return over(peer, 'no-majority');
+  if (nowMs < peer.nextBeatMs || peer.inserting !== undefined) return stay(peer);
+  const seq = peer.seq + 1;
+  const grant = peer.validSeq > peer.pointedSeq ? { grant: peer.validSeq } : {};
+  return {
+    peer: {
+      ...peer,
+      seq,
+      inserting: { seq, atMs: nowMs },
+      nextBeatMs: nowMs + durations.heartbeatMs,
+      pointedSeq: grant.grant ?? peer.pointedSeq,
+    },
+    effects: [{ kind: 'beat', session: peer.session, seq, ...grant }],
+    outgoing: [],
+  };
+}
+
+/** The kernel holds the element of `seq`, or could not: only then the heartbeat may leave. */
+export function peerInserted(
+  peer: PeerSession,
+  done: { readonly seq: number; readonly ok: boolean },
+  context: { readonly durations: Durations; readonly config: VoterConfig; readonly nowMs: number },
+): PeerSessionStep {
+  const { inserting } = peer;
+  if (inserting === undefined || inserting.seq !== done.seq) return stay(peer);
+  // A pointer that was part of a failed transaction is asked for again with the next beat.
+  if (!done.ok) return stay({ ...peer, inserting: undefined, pointedSeq: 0 });
+  const { durations, config, nowMs } = context;
+  const keepMs = nowMs - Math.max(durations.sessionMs, durations.statementMs);
+  const sent = [inserting, ...peer.sent.filter(({ atMs }) => atMs >= keepMs)];
+  const firstSentMs = peer.firstSentMs ?? inserting.atMs;
+  const unanswered = peer.unanswered + 1;
+  const next = { ...peer, inserting: undefined, sent, firstSentMs, unanswered };
+  return { peer: next, effects: [], outgoing: heartbeats(next, config, false) };
+}
+
+function heartbeats(peer: PeerSession, config: VoterConfig, closed: boolean): readonly Outgoing[] {
+  const { session, boot, seq } = peer;
+  const message: PeerMessage = {
+    kind: 'heartbeat',
+    session,
+    boot,
+    seq,
+    configVersion: config.version,
+    closed,
+  };
+  return votersOf(config).map((to) => ({ to, message }));
+}
+
+/** When the heartbeat that a voter's word echoes was sent; undefined: not ours, or too old to count. */
+export function sentAtMs(peer: PeerSession, echo: Echo): number | undefined {
+  if (echo.session !== peer.session || echo.boot !== peer.boot) return undefined;
+  return peer.sent.find(({ seq }) => seq === echo.seq)?.atMs;
+}
+
+export function peerHears(
+  peer: PeerSession,
+  voter: string,
+  answer: { readonly echo: Echo; readonly verdict: Verdict },
+  context: { readonly durations: Durations; readonly config: VoterConfig; readonly nowMs: number },
+): PeerSessionStep {
+  const { echo, verdict } = answer;
+  if (echo.session !== peer.session || echo.boot !== peer.boot || peer.closing !== undefined)
+    return stay(peer);
+  switch (verdict.kind) {
+    case 'granted': {
+      const known = peer.grants.get(voter);
+      if (known !== undefined && known.seq >= echo.seq) return stay(peer);
+      const grant = { seq: echo.seq, generation: verdict.generation };
+      return extend({ ...peer, grants: new Map(peer.grants).set(voter, grant) }, context);
+    }
+    case 'refused':
+      return { ...over(peer, 'outnumbered', verdict.highest) };
+    case 'outdated':
+      // The configuration came with it: what counts by it goes out at once.
+      return stay({ ...peer, nextBeatMs: context.nowMs });
+    case 'retracting':
+      return stay(peer);
+    default:
+      return verdict satisfies never;
+  }
+}
+
+function extend(
+  peer: PeerSession,
+  {
+    durations,
+    config,
+    nowMs,
+  }: { readonly durations: Durations; readonly config: VoterConfig; readonly nowMs: number },
+): PeerSessionStep {
+  const lapsed = peer.validUntilMs > 0 && nowMs > peer.validUntilMs;
+  // Of a lapsed session only those grants count that are of the generation from before the lapse.
+  const counts = (voter: string): number | undefined => {
+    const grant = peer.grants.get(voter);
+    if (grant === undefined || (lapsed && grant.generation !== peer.baseline.get(voter))) return undefined;
+    return grant.seq;
+  };
+  if (lapsed && !hasMajority(config, (voter) => !wasCalledDead(peer, voter)))
+    return over(peer, 'called-dead');
+  const seq = majorityValue(config, counts);
+  const sent = seq === undefined ? undefined : peer.sent.find((it) => it.seq === seq);
+  if (sent === undefined) return stay(peer);
+  const validUntilMs = sent.atMs + durations.sessionMs;
+  if (validUntilMs <= peer.validUntilMs || validUntilMs < nowMs) return stay(peer);
+  const baseline = new Map([...peer.grants].map(([voter, { generation }]) => [voter, generation]));
+  const next = { ...peer, validUntilMs, validSeq: sent.seq, baseline, unanswered: 0 };
+  // The chain follows with the next beat, unless what it hangs on is about to run out or has.
+  const pointed = peer.sent.find((it) => it.seq === peer.pointedSeq);
+  const remainsMs = pointed === undefined ? 0 : pointed.atMs + durations.sessionMs - nowMs;
+  if (remainsMs > 2 * durations.heartbeatMs) return stay(next);
+  return {
+    peer: { ...next, pointedSeq: sent.seq },
+    effects: [{ kind: 'grant', session: peer.session, seq: sent.seq }],
+    outgoing: [],
+  };
+}
+
+function wasCalledDead(peer: PeerSession, voter: string): boolean {
+  const [before, now] = [peer.baseline.get(voter), peer.grants.get(voter)?.generation];
+  return now !== undefined && before !== now;
+}
+
+export function over(peer: PeerSession, reason: OverReason, highest = 0): PeerSessionStep {
+  const floor = Math.max(highest, peer.session);
+  return { ...stay(peer), effects: [{ kind: 'session-over', session: peer.session, reason, floor }] };
+}
+
+/** Everything was disarmed: the voters are told, so that nobody has to wait for the promise to run out. */
+export function becomeClosing(peer: PeerSession, nowMs: number): PeerSession {
+  return peer.closing === undefined
+    ? {
+        ...peer,
+        closing: { nextMs: nowMs, left: CLOSE_REPEATS },
+        validUntilMs: Math.min(peer.validUntilMs, 1),
+      }
+    : peer;
+}
+
+function tickClosing(
+  peer: PeerSession,
+  closing: { readonly nextMs: number; readonly left: number },
+  { config, nowMs }: { readonly config: VoterConfig; readonly nowMs: number },
+): PeerSessionStep {
+  if (nowMs < closing.nextMs) return stay(peer);
+  const left = closing.left - 1;
+  const next = { ...peer, seq: peer.seq + 1, closing: { nextMs: nowMs + CLOSE_EVERY_MS, left } };
+  const effects: readonly PeerSessionEffect[] =
+    left > 0 ? [] : [{ kind: 'session-closed', session: peer.session }];
+  return { peer: next, effects, outgoing: heartbeats(next, config, true) };
+}
+
+export function closedUnheard(peer: PeerSession): PeerSessionStep {
+  return { ...stay(peer), effects: [{ kind: 'session-closed', session: peer.session }] };
+}
+
+export function peerWakeMs(peer: PeerSession, durations: Durations): number | undefined {
+  if (peer.closing !== undefined) return peer.closing.left > 0 ? peer.closing.nextMs : undefined;
+  const unproven =
+    peer.validUntilMs === 0 && peer.firstSentMs !== undefined
+      ? peer.firstSentMs + durations.sessionMs + 1
+      : undefined;
+  if (peer.inserting !== undefined) return unproven;
+  return unproven === undefined ? peer.nextBeatMs : Math.min(peer.nextBeatMs, unproven);
+}

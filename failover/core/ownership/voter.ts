@@ -1,0 +1,306 @@
+/**
+ * One agent as a voter: grants heartbeats of gateway sessions, and calls a session dead when its promise has run out.
+ * Nothing is persisted: a voter that starts, or that joins the voters again, is silent until what it said in its former
+ * life has run out everywhere.
+ *
+ * Relies on monotonic milliseconds in every event, and on sessions being opened only after the gateway's kernel was
+ * flushed: a higher session so proves every lower one dead. Leaves counting majorities to the gateways.
+ */
+import type { SessionRef } from '../egressIp.ts';
+import type { Durations } from './durations.ts';
+import type { DeadTable, PeerMessage, Verdict } from './messages.ts';
+import { isVoter, type VoterConfig } from './voterConfig.ts';
+
+interface Entry {
+  /** The highest session known; all lower ones are dead. */
+  readonly session: number;
+  /** Which process opened it; empty until it is heard: the API named it. */
+  readonly boot: string;
+  readonly seq: number;
+  /** The promise runs from here. */
+  readonly grantedAtMs: number;
+  readonly stage:
+    | { readonly kind: 'granting' }
+    | { readonly kind: 'declared' }
+    | { readonly kind: 'retracting'; readonly untilMs: number };
+  /** How often a declaration of this session was taken back. */
+  readonly retractions: number;
+  /** This session itself was closed by its gateway. */
+  readonly closed: boolean;
+  /** When it was begun, called dead or closed: news for a while. */
+  readonly changedMs: number;
+}
+
+export interface VoterState {
+  readonly node: string;
+  /** Tells this life of the voter from its former ones; part of every generation. */
+  readonly incarnation: string;
+  readonly durations: Durations;
+  readonly config: VoterConfig | undefined;
+  readonly silentUntilMs: number;
+  readonly entries: ReadonlyMap<string, Entry>;
+  /** Gateways that assignments name: what is stated of them is waited for. */
+  readonly named: ReadonlySet<string>;
+  /** The last declaration is pushed once more then. */
+  readonly repeatAtMs: number | undefined;
+}
+
+export interface Outgoing {
+  readonly to: string;
+  readonly message: PeerMessage;
+}
+
+export interface VoterStep {
+  readonly state: VoterState;
+  readonly outgoing: readonly Outgoing[];
+}
+
+/** A push may be lost; the gateways' next heartbeats bring the same, but later. */
+const REPEAT_MS = 20;
+/** Long enough for everybody who waits for it to have heard it, from the voters or from the API. */
+const NEWS_MS = 10_000;
+/** Gateways that are heard or named at the most; beyond it the newest is not served, and its gateway has other voters. */
+const GATEWAYS_MAX = 1024;
+
+export function initialVoter(options: {
+  readonly node: string;
+  readonly incarnation: string;
+  readonly durations: Durations;
+  readonly nowMs: number;
+}): VoterState {
+  const { nowMs, ...rest } = options;
+  const silentUntilMs = nowMs + options.durations.startSilenceMs;
+  return {
+    ...rest,
+    config: undefined,
+    silentUntilMs,
+    entries: new Map(),
+    named: new Set(),
+    repeatAtMs: undefined,
+  };
+}
+
+/** Takes a newer configuration; an older one is not acted on. */
+export function becomeConfigured(state: VoterState, config: VoterConfig, nowMs: number): VoterState {
+  if (state.config !== undefined && config.version <= state.config.version) return state;
+  const was = state.config !== undefined && isVoter(state.config, state.node);
+  const is = isVoter(config, state.node);
+  if (was === is) return { ...state, config };
+  // What it stated as a voter runs out after it left; what it did not hear since then says nothing.
+  const silentUntilMs = was ? nowMs + state.durations.startSilenceMs : state.silentUntilMs;
+  const restart = Math.max(nowMs, silentUntilMs);
+  const entries = is
+    ? new Map([...state.entries].map(([gateway, entry]) => [gateway, heardAnew(entry, restart)] as const))
+    : state.entries;
+  return { ...state, config, silentUntilMs, entries };
+}
+
+function heardAnew(entry: Entry, atMs: number): Entry {
+  const retractions = entry.stage.kind === 'granting' ? entry.retractions : entry.retractions + 1;
+  return { ...entry, grantedAtMs: atMs, stage: { kind: 'granting' }, retractions };
+}
+
+/** Sessions that assignments name: one that is never heard has to be called dead all the same. */
+export function becomeAware(state: VoterState, sessions: readonly SessionRef[], nowMs: number): VoterState {
+  const named = new Set(sessions.map(({ gateway }) => gateway));
+  let entries: Map<string, Entry> | undefined;
+  for (const { gateway, session } of sessions) {
+    const known = (entries ?? state.entries).get(gateway);
+    if (known !== undefined && known.session >= session) continue;
+    if (known === undefined && (entries ?? state.entries).size >= GATEWAYS_MAX) continue;
+    entries ??= new Map(state.entries);
+    entries.set(
+      gateway,
+      newEntry(session, { boot: '', seq: 0, nowMs: Math.max(nowMs, state.silentUntilMs) }),
+    );
+  }
+  return { ...state, named, entries: entries ?? state.entries };
+}
+
+function newEntry(
+  session: number,
+  { boot, seq, nowMs }: { readonly boot: string; readonly seq: number; readonly nowMs: number },
+): Entry {
+  return {
+    session,
+    boot,
+    seq,
+    grantedAtMs: nowMs,
+    stage: { kind: 'granting' },
+    retractions: 0,
+    closed: false,
+    changedMs: nowMs,
+  };
+}
+
+export function voterHears(
+  state: VoterState,
+  gateway: string,
+  heartbeat: Extract<PeerMessage, { readonly kind: 'heartbeat' }>,
+  nowMs: number,
+): VoterStep {
+  const { config } = state;
+  if (config === undefined || !isVoter(config, state.node) || nowMs < state.silentUntilMs)
+    return { state, outgoing: [] };
+  const declared = voterTicks(state, nowMs);
+  const known = declared.state.entries.get(gateway);
+  if (known === undefined && declared.state.entries.size >= GATEWAYS_MAX) return declared;
+  const { entry, verdict } = judge(declared.state, known, heartbeat, nowMs);
+  const entries =
+    entry === undefined ? declared.state.entries : new Map(declared.state.entries).set(gateway, entry);
+  const next = { ...declared.state, entries };
+  const { session, boot, seq, configVersion } = heartbeat;
+  const answer: PeerMessage = {
+    kind: 'answer',
+    echo: { session, boot, seq },
+    verdict,
+    dead: deadTable(next, nowMs),
+    configVersion: config.version,
+    ...(configVersion < config.version ? { config } : {}),
+  };
+  // A session that ends by its own word is news for every other gateway, as a declaration is.
+  const ended =
+    entry !== undefined && (heartbeat.closed || entry.session > (state.entries.get(gateway)?.session ?? 0));
+  const pushed = ended ? push(next, nowMs) : { state: next, outgoing: [] };
+  return {
+    state: pushed.state,
+    outgoing: [...declared.outgoing, { to: gateway, message: answer }, ...pushed.outgoing],
+  };
+}
+
+/** Without an entry nothing is to be kept of the heartbeat. */
+function judge(
+  state: VoterState,
+  known: Entry | undefined,
+  heartbeat: Extract<PeerMessage, { readonly kind: 'heartbeat' }>,
+  nowMs: number,
+): { readonly entry?: Entry; readonly verdict: Verdict } {
+  const { session, boot, seq } = heartbeat;
+  if (heartbeat.configVersion < (state.config?.version ?? 0) && !heartbeat.closed)
+    return { verdict: { kind: 'outdated' } };
+  if (known === undefined || session > known.session) {
+    const entry = { ...newEntry(session, { boot, seq, nowMs }), closed: heartbeat.closed };
+    return { entry, verdict: granted(state, entry) };
+  }
+  const foreign = known.boot !== '' && known.boot !== boot;
+  if (session < known.session || foreign || known.closed)
+    return { verdict: { kind: 'refused', highest: known.session } };
+  if (heartbeat.closed)
+    return {
+      entry: { ...known, boot, closed: true, changedMs: nowMs },
+      verdict: { kind: 'refused', highest: session },
+    };
+  return judgeCurrent(state, { ...known, boot }, { seq, nowMs });
+}
+
+function judgeCurrent(
+  state: VoterState,
+  known: Entry,
+  { seq, nowMs }: { readonly seq: number; readonly nowMs: number },
+): { readonly entry: Entry; readonly verdict: Verdict } {
+  const { stage } = known;
+  // A duplicate is answered; it extends nothing and is no sign of life.
+  if (seq <= known.seq)
+    return {
+      entry: known,
+      verdict: stage.kind === 'granting' ? granted(state, known) : { kind: 'retracting' },
+    };
+  switch (stage.kind) {
+    case 'declared': {
+      const untilMs = nowMs + state.durations.retractionMs;
+      return {
+        entry: { ...known, seq, stage: { kind: 'retracting', untilMs } },
+        verdict: { kind: 'retracting' },
+      };
+    }
+    case 'retracting': {
+      if (nowMs < stage.untilMs) return { entry: { ...known, seq }, verdict: { kind: 'retracting' } };
+      const entry = { ...heardAnew(known, nowMs), seq };
+      return { entry, verdict: granted(state, entry) };
+    }
+    case 'granting': {
+      const entry = { ...known, seq, grantedAtMs: nowMs };
+      return { entry, verdict: granted(state, entry) };
+    }
+    default:
+      return stage satisfies never;
+  }
+}
+
+function granted({ incarnation }: VoterState, { retractions }: Entry): Verdict {
+  return { kind: 'granted', generation: `${incarnation}.${retractions}` };
+}
+
+/** Calls sessions dead whose promise has run out, and tells every gateway that is alive. */
+export function voterTicks(state: VoterState, nowMs: number): VoterStep {
+  const { config } = state;
+  if (config === undefined || !isVoter(config, state.node) || nowMs < state.silentUntilMs)
+    return { state, outgoing: [] };
+  const overdue = [...state.entries].filter(([, entry]) => isOverdue(entry, state.durations, nowMs));
+  if (overdue.length > 0) {
+    const entries = new Map(state.entries);
+    for (const [gateway, entry] of overdue)
+      entries.set(gateway, { ...entry, stage: { kind: 'declared' }, changedMs: nowMs });
+    return push({ ...state, entries }, nowMs);
+  }
+  if (state.repeatAtMs === undefined || nowMs < state.repeatAtMs) return { state, outgoing: [] };
+  return { state: { ...state, repeatAtMs: undefined }, outgoing: pushes(state, nowMs) };
+}
+
+function isOverdue(entry: Entry, durations: Durations, nowMs: number): boolean {
+  const deadlineMs = deadlineOf(entry, durations);
+  return deadlineMs !== undefined && nowMs >= deadlineMs;
+}
+
+/** When it is called dead if nothing more is heard; undefined: it is already. One that came back only to fall silent too. */
+function deadlineOf({ stage, closed, grantedAtMs }: Entry, { promiseMs }: Durations): number | undefined {
+  if (closed) return undefined;
+  switch (stage.kind) {
+    case 'granting':
+      return grantedAtMs + promiseMs;
+    case 'retracting':
+      return stage.untilMs + promiseMs;
+    case 'declared':
+      return undefined;
+    default:
+      return stage satisfies never;
+  }
+}
+
+function push(state: VoterState, nowMs: number): VoterStep {
+  return { state: { ...state, repeatAtMs: nowMs + REPEAT_MS }, outgoing: pushes(state, nowMs) };
+}
+
+function pushes(state: VoterState, nowMs: number): readonly Outgoing[] {
+  const dead = deadTable(state, nowMs);
+  const configVersion = state.config?.version ?? 0;
+  return [...state.entries]
+    .filter(([, { stage, closed, boot }]) => stage.kind === 'granting' && !closed && boot !== '')
+    .map(([to, { session, boot, seq }]) => ({
+      to,
+      message: { kind: 'statements', echo: { session, boot, seq }, dead, configVersion },
+    }));
+}
+
+/**
+ * Gateways that live on say little here, and those that are long gone and named nowhere nothing, so that a table fits a
+ * packet. What is left out is not unsaid: a verdict that was reached stays.
+ */
+function deadTable({ entries, named }: VoterState, nowMs: number): DeadTable {
+  const table: Record<string, number> = {};
+  for (const [gateway, { session, stage, closed, changedMs }] of entries) {
+    const dead = closed || stage.kind === 'declared';
+    if (nowMs >= changedMs + NEWS_MS && !(dead && named.has(gateway))) continue;
+    const upTo = closed || stage.kind === 'declared' ? session : session - 1;
+    if (upTo > 0) table[gateway] = upTo;
+  }
+  return table;
+}
+
+/** When something changes by time alone; undefined: nothing will. */
+export function voterWakeMs(state: VoterState): number | undefined {
+  if (state.config === undefined || !isVoter(state.config, state.node)) return undefined;
+  const times = [...state.entries.values()].map((entry) => deadlineOf(entry, state.durations));
+  const known = [...times, state.repeatAtMs].filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.max(state.silentUntilMs, Math.min(...known));
+}
