@@ -179,6 +179,7 @@ function createNodes(): Pick<ClusterFacts, 'nodes' | 'gateways'> {
     addresses: [makeAddress(4, network.network + BigInt(at + 1))],
     podCidrs: [],
     unschedulable: false,
+    ready: true,
   }));
   const interfaceName = 'eth0';
   return {

@@ -1,81 +1,97 @@
 /** The agent: looks at its node, tests the data plane, watches, and keeps kernel, Lease and report true until it ends. */
-
-import { Registry } from 'prom-client';
+import { randomBytes } from 'node:crypto';
 import { inClusterAccess } from '../kube/inClusterAccess.ts';
 import { createRestClient } from '../kube/restClient.ts';
 import { GATEWAY_LABEL } from '../policy/names.ts';
 import { startHealthServer } from '../runtime/healthServer.ts';
-import { createLogger } from '../runtime/logger.ts';
+import { createLogger, type Logger } from '../runtime/logger.ts';
 import { installShutdown } from '../runtime/shutdown.ts';
 import { type AgentConfig, readAgentConfig } from './agentConfig.ts';
 import type { AgentView } from './core/agent/agentView.ts';
 import { tunnelMac } from './core/dataplane/tunnelMac.ts';
 import { startAgentCaches } from './io/agentCaches.ts';
+import { createAgentMetrics } from './io/agentMetrics.ts';
 import { describeNode, readVersions } from './io/agentNode.ts';
 import { startAgentRunner } from './io/agentRunner.ts';
 import { createGatewayNodeWriter } from './io/gatewayNodeWriter.ts';
 import { createKernelDataPlane } from './io/kernelDataPlane.ts';
 import { createLeaseHeart } from './io/leaseHeart.ts';
 import { observeNode } from './io/observeNode.ts';
+import { watchOwnershipSecrets } from './io/ownershipSecrets.ts';
+import { startOwnershipThread } from './io/ownershipThread.ts';
 
 const VERSION = '0.1.0';
 /** Handing over, then one write; less than the pod's grace period. */
 const SHUTDOWN_MS = 8000;
 /** How often the node is looked at and the kernel compared with the plan, whether or not anything was heard. */
 const RESYNC_MS = 30_000;
+/** One lost and one slow renewal must not cost a gateway its Lease. */
+const RENEWALS_PER_LEASE = 4;
+/** Beside this file, as source and as bundle. */
+const OWNERSHIP_MODULE = new URL(
+  import.meta.url.endsWith('.ts') ? 'ownership.ts' : 'ownership.js',
+  import.meta.url,
+);
 /** Wrong settings: the exit code that says a restart will not help. */
 const EXIT_CONFIG = 2;
 /** The node lacks something that the data plane needs. */
 const EXIT_UNFIT = 3;
+/** A part of the agent that it cannot go on without ended. */
+const EXIT_BROKEN = 1;
 
 async function run(config: AgentConfig): Promise<void> {
-  const { node, nodeAddress, namespace, lifetimeMs, heartbeatMs } = config;
+  const { node, nodeAddress, namespace, leaseMs } = config;
   const logger = createLogger({ program: 'agent', level: config.logLevel }).with({ node });
   const seen = await observeNode({ self: nodeAddress });
   if (seen.kind === 'refused') return giveUp([seen.error]);
   const { uplink } = seen.value;
-  const dataPlane = createKernelDataPlane({
-    ...config,
-    uplink,
-    self: nodeAddress,
-    warn: (message) => logger.warn(message),
-  });
+  const dataPlane = createKernelDataPlane({ ...config, uplink, self: nodeAddress });
   const problems = await dataPlane.selfTest();
   if (problems.length > 0) return giveUp(problems);
 
   const shutdown = installShutdown({ logger, deadlineMs: SHUTDOWN_MS });
-  const access = inClusterAccess(config.cluster);
-  const client = createRestClient(access, { userAgent: 'sallyport-agent' });
-  // A list must never stand before a heartbeat, and a heartbeat that takes longer than a third of the lease is lost.
-  const heartClient = createRestClient(access, { userAgent: 'sallyport-agent', deadlineMs: lifetimeMs / 3 });
+  const { client, heartClient } = connect(config);
   shutdown.onEnd('connections', async () => {
-    await Promise.all([client.close(), heartClient.close(), dataPlane.close()]);
+    await Promise.all([client.close(), heartClient.close()]);
   });
   const wallClock = Date.now;
   const versions = await readVersions(VERSION);
-  const writer = createGatewayNodeWriter({
-    client,
-    node,
-    logger,
-    wallClock,
-    onFailed: () => runner.reportFailed(),
-  });
+  const onFailed = (): void => runner.reportFailed();
+  const writer = createGatewayNodeWriter({ client, node, logger, wallClock, onFailed });
   shutdown.onEnd('report', () => writer.drained());
-  const durationSeconds = lifetimeMs / 1000;
+  const thread = await startOwnershipThread({
+    module: OWNERSHIP_MODULE,
+    settings: { ...config, address: nodeAddress, uplink, execPrefix: [] },
+    onMessage: (message) => runner.heard(message),
+    onEnd: (reason) => fail(logger, `the ownership thread is gone: ${reason}`),
+  });
+  shutdown.onEnd('ownership thread', () => thread.stop());
+  const metrics = createAgentMetrics();
+  const durationSeconds = leaseMs / 1000;
   const runner = startAgentRunner({
     node,
     dataPlane,
     heart: createLeaseHeart({ client: heartClient, namespace, node, durationSeconds, wallClock }),
     logger,
+    metrics,
     observed: describeNode(nodeAddress, seen.value, versions),
     recalled: await dataPlane.readHolders(),
-    heartbeatMs,
-    lifetimeMs,
+    renewMs: leaseMs / RENEWALS_PER_LEASE,
     report: (report) => writer.write(report),
+    post: (message) => thread.post(message),
+    boot: randomBytes(6).toString('hex'),
     isGateway: (view) => isGateway(view, node),
     monotonicMs: () => performance.now(),
   });
   shutdown.onEnd('addresses', () => runner.stop());
+  const secrets = watchOwnershipSecrets({
+    client,
+    logger,
+    namespace,
+    onConfig: (voters) => thread.post({ kind: 'event', event: { kind: 'configured', config: voters } }),
+    onKeys: (keys) => thread.post({ kind: 'keys', keys }),
+  });
+  shutdown.onEnd('secrets', () => secrets.stop());
   const caches = startAgentCaches({
     client,
     logger,
@@ -85,27 +101,43 @@ async function run(config: AgentConfig): Promise<void> {
     onView: (view) => runner.viewed(view),
   });
   shutdown.onEnd('caches', () => caches.stop());
-  const resync = setInterval(() => {
-    void observeNode({ self: nodeAddress }).then((again) => {
-      if (again.kind === 'ok') runner.observed(describeNode(nodeAddress, again.value, versions));
-      runner.resync();
-    });
-  }, RESYNC_MS);
+  const look = async (): Promise<void> => {
+    const again = await observeNode({ self: nodeAddress });
+    if (again.kind === 'ok') runner.observed(describeNode(nodeAddress, again.value, versions));
+    runner.resync();
+  };
+  const resync = setInterval(() => void look(), RESYNC_MS);
   shutdown.onEnd('resync', () => clearInterval(resync));
   const health = await startHealthServer({
     port: config.metricsPort,
     liveness: {},
     readiness: { dataPlane: () => runner.whyNotReady() },
-    registry: new Registry(),
+    registry: metrics.registry,
     logger,
   });
   shutdown.onEnd('health', () => health.stop());
   logger.info('watching', { uplink, port: health.port, versions });
 }
 
+/** A list must never stand before a renewal of the Lease, and one that takes longer than a third of it is lost. */
+function connect({ cluster, leaseMs }: AgentConfig) {
+  const access = inClusterAccess(cluster);
+  const userAgent = 'sallyport-agent';
+  return {
+    client: createRestClient(access, { userAgent }),
+    heartClient: createRestClient(access, { userAgent, deadlineMs: leaseMs / 3 }),
+  };
+}
+
 function isGateway({ nodes }: AgentView, node: string): boolean {
   const labels = nodes.get(node)?.labels ?? {};
   return Object.hasOwn(labels, GATEWAY_LABEL) && labels[GATEWAY_LABEL] !== 'false';
+}
+
+/** The kernel goes silent by itself; a new agent starts from a known state. */
+function fail(logger: Logger, reason: string): void {
+  logger.error(reason);
+  process.exit(EXIT_BROKEN);
 }
 
 function giveUp(problems: readonly string[]): void {

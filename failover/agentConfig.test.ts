@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { readAgentConfig } from './agentConfig.ts';
+import { leastPromiseMs } from './core/ownership/durations.ts';
 
 const pod = {
   KUBERNETES_SERVICE_HOST: '10.96.0.1',
@@ -14,8 +15,9 @@ test('in a pod the defaults are enough', () => {
     kind: 'ok',
     value: {
       node: 'gw-1',
-      lifetimeMs: 3000,
-      heartbeatMs: 500,
+      leaseMs: 3000,
+      durations: { heartbeatMs: 25, sessionMs: 200, promiseMs: 209 },
+      peerPort: 4792,
       tunnelPort: 4790,
       tunnelVni: 7777,
       serviceCidrs: [],
@@ -23,12 +25,29 @@ test('in a pod the defaults are enough', () => {
   });
 });
 
-test('a heartbeat so rare that one lost would silence the gateway is refused', () => {
-  expect(readAgentConfig({ ...pod, HEARTBEAT_MILLISECONDS: '1001' })).toMatchObject({
+test('a heartbeat so rare that one lost and one late would silence the gateway is refused', () => {
+  expect(readAgentConfig({ ...pod, HEARTBEAT_MILLISECONDS: '51' })).toMatchObject({
     kind: 'refused',
-    error: [expect.stringContaining('more than a third')],
+    error: [expect.stringContaining('less than 4 heartbeats')],
   });
-  expect(readAgentConfig({ ...pod, HEARTBEAT_MILLISECONDS: '1000' }).kind).toBe('ok');
+  expect(readAgentConfig({ ...pod, HEARTBEAT_MILLISECONDS: '50' }).kind).toBe('ok');
+  const longer = { ...pod, HEARTBEAT_MILLISECONDS: '51', SESSION_MILLISECONDS: '204' };
+  expect(readAgentConfig(longer).kind).toBe('ok');
+});
+
+test('a promise so short that two gateways could answer at once is refused, and by default it never is', () => {
+  expect(readAgentConfig({ ...pod, PROMISE_MILLISECONDS: '208' })).toMatchObject({
+    kind: 'refused',
+    error: [expect.stringContaining('needs at least 208.1 ms')],
+  });
+  expect(readAgentConfig({ ...pod, PROMISE_MILLISECONDS: '209' }).kind).toBe('ok');
+  for (const session of ['100', '777', '60000']) {
+    const config = readAgentConfig({ ...pod, SESSION_MILLISECONDS: session });
+    expect(config).toMatchObject({ kind: 'ok', value: { durations: { sessionMs: Number(session) } } });
+    const sessionMs = Number(session);
+    if (config.kind === 'ok')
+      expect(config.value.durations.promiseMs).toBeGreaterThanOrEqual(leastPromiseMs(sessionMs));
+  }
 });
 
 test('everything that is wrong is said at once', () => {

@@ -4,6 +4,8 @@ import type { Address, Cidr } from '../policy/model.ts';
 import type { Result } from '../policy/result.ts';
 import { LOG_LEVELS, type LogLevel } from '../runtime/logger.ts';
 import { type Environment, type EnvReader, readEnv } from '../runtime/readEnv.ts';
+import type { Durations } from './core/ownership/durations.ts';
+import { readDurations } from './readDurations.ts';
 
 export interface AgentConfig {
   /** Where the API server is: what Kubernetes puts into every pod. KUBERNETES_SERVICE_HOST and _PORT, required. */
@@ -19,12 +21,17 @@ export interface AgentConfig {
   /** Plain HTTP for kubelet and Prometheus on the node, 0..65535. METRICS_PORT, default 9092. */
   readonly metricsPort: number;
   /**
-   * How long a gateway answers after its last accepted heartbeat, milliseconds; also what the controller waits, with a
-   * margin, before it moves the addresses of a gateway that fell silent. GATEWAY_LEASE_SECONDS, 1..300, default 3.
+   * How long a gateway's Lease counts without being renewed, milliseconds: after it the controller gives the gateway no
+   * addresses. Who is alive is decided by the sessions below. GATEWAY_LEASE_SECONDS, 1..300, default 3.
    */
-  readonly lifetimeMs: number;
-  /** Time between heartbeats, milliseconds, at most a third of the lease. HEARTBEAT_MILLISECONDS, 100..60000, default 500. */
-  readonly heartbeatMs: number;
+  readonly leaseMs: number;
+  /**
+   * How often gateways heartbeat, how long they may answer after it, and what follows from that: readDurations.ts has the
+   * variables.
+   */
+  readonly durations: Durations;
+  /** UDP port on which agents speak to each other. PEER_PORT, default 4792. */
+  readonly peerPort: number;
   /** Networks of Services beside those that the cluster's ServiceCIDRs name. SERVICE_CIDRS, by commas, default none. */
   readonly serviceCidrs: readonly Cidr[];
   /** Where /proc/sys/net can be written. SYSCTL_DIR, default /proc/sys/net. */
@@ -35,8 +42,6 @@ export interface AgentConfig {
   readonly tunnelVni: number;
 }
 
-/** One lost and one slow heartbeat in a lease must not silence a gateway. */
-const HEARTBEATS_PER_LEASE_MIN = 3;
 const VNI_MAX = 2 ** 24 - 1;
 
 export function readAgentConfig(
@@ -44,23 +49,12 @@ export function readAgentConfig(
   env: Environment = process.env,
 ): Result<AgentConfig, readonly string[]> {
   return readEnv(env, (reader) => {
-    const lifetimeMs = reader.durationMs('GATEWAY_LEASE_SECONDS', {
+    const leaseMs = reader.durationMs('GATEWAY_LEASE_SECONDS', {
       unit: 'seconds',
       min: 1,
       max: 300,
       fallback: 3,
     });
-    const heartbeatMs = reader.durationMs('HEARTBEAT_MILLISECONDS', {
-      unit: 'milliseconds',
-      min: 100,
-      max: 60_000,
-      fallback: 500,
-    });
-    if (heartbeatMs * HEARTBEATS_PER_LEASE_MIN > lifetimeMs) {
-      reader.refuse(
-        `HEARTBEAT_MILLISECONDS ${heartbeatMs} is more than a third of GATEWAY_LEASE_SECONDS ${lifetimeMs / 1000}: one lost heartbeat would silence the gateway`,
-      );
-    }
     return {
       cluster: { host: reader.text('KUBERNETES_SERVICE_HOST'), port: reader.text('KUBERNETES_SERVICE_PORT') },
       node: reader.text('NODE_NAME'),
@@ -68,8 +62,9 @@ export function readAgentConfig(
       namespace: reader.text('SALLYPORT_NAMESPACE'),
       logLevel: reader.choice('LOG_LEVEL', LOG_LEVELS, 'info'),
       metricsPort: reader.integer('METRICS_PORT', { min: 0, max: 65_535, fallback: 9092 }),
-      lifetimeMs,
-      heartbeatMs,
+      leaseMs,
+      durations: readDurations(reader),
+      peerPort: reader.integer('PEER_PORT', { min: 1, max: 65_535, fallback: 4792 }),
       serviceCidrs: reader.cidrs('SERVICE_CIDRS', ''),
       sysctlDir: reader.text('SYSCTL_DIR', '/proc/sys/net'),
       tunnelPort: reader.integer('TUNNEL_PORT', { min: 1, max: 65_535, fallback: 4790 }),

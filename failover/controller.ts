@@ -11,8 +11,9 @@ import { installShutdown } from '../runtime/shutdown.ts';
 import { type ControllerConfig, readControllerConfig } from './controllerConfig.ts';
 import { createControllerMetrics } from './io/controllerMetrics.ts';
 import { startControllerRunner } from './io/controllerRunner.ts';
+import { createPeerKeyKeeper } from './io/peerKeyKeeper.ts';
 
-/** While Leases are the only detector no address moves without a leader, so leadership changes hands sooner than usual. */
+/** Addresses move without a leader; new policies and nodes that want ports wait for one. */
 const LEASE_DURATION_MS = 8000;
 const RENEW_DEADLINE_MS = 6000;
 const RETRY_PERIOD_MS = 1500;
@@ -45,7 +46,7 @@ async function run(config: ControllerConfig): Promise<void> {
   const runner = startControllerRunner({
     client,
     namespace,
-    settings: config,
+    settings: { ...config, voterSettleMs: config.durations.settledMs },
     events,
     metrics,
     logger,
@@ -53,6 +54,8 @@ async function run(config: ControllerConfig): Promise<void> {
     now: () => ({ monotonicMs: performance.now(), wallMs: Date.now() }),
   });
   shutdown.onEnd('runner', () => runner.stop());
+  const keys = createPeerKeyKeeper({ client, namespace, logger });
+  shutdown.onEnd('peer keys', () => keys.stop());
   const health = await startHealthServer({
     port: config.metricsPort,
     liveness: {},
@@ -73,8 +76,10 @@ async function run(config: ControllerConfig): Promise<void> {
     logger,
     onChange: (role) => {
       metrics.leads(role === 'leader');
-      if (role === 'leader') runner.begin();
-      else shutdown.end('another may lead now');
+      if (role === 'leader') {
+        runner.begin();
+        keys.begin();
+      } else shutdown.end('another may lead now');
     },
   });
   logger.info('watching', { port: health.port, namespace });

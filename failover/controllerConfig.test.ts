@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { readControllerConfig } from './controllerConfig.ts';
+import { deriveDurations } from './core/ownership/durations.ts';
 
 const pod = {
   KUBERNETES_SERVICE_HOST: '10.96.0.1',
@@ -20,6 +21,8 @@ test('in a pod the defaults are enough', () => {
       routable: [],
       initialPorts: 512,
       quarantineMs: 240_000,
+      // The same as the agents', who read the same variables.
+      durations: deriveDurations({ heartbeatMs: 25, sessionMs: 200, promiseMs: 209 }),
     },
   });
 });
@@ -32,6 +35,9 @@ test('a kubeconfig stands in for the pod, and settings are read', () => {
     ROUTABLE_CIDRS: '192.0.2.0/24, 198.51.100.0/25',
     INITIAL_PORTS: '64',
     BLOCK_QUARANTINE_SECONDS: '0',
+    HEARTBEAT_MILLISECONDS: '10',
+    SESSION_MILLISECONDS: '100',
+    PROMISE_MILLISECONDS: '150',
   });
   expect(config).toMatchObject({
     kind: 'ok',
@@ -39,6 +45,7 @@ test('a kubeconfig stands in for the pod, and settings are read', () => {
       cluster: { kind: 'kubeconfig' },
       initialPorts: 64,
       quarantineMs: 0,
+      durations: deriveDurations({ heartbeatMs: 10, sessionMs: 100, promiseMs: 150 }),
       routable: [{ prefix: 24 }, { prefix: 25 }],
     },
   });
@@ -49,6 +56,8 @@ test('everything that is wrong is said at once', () => {
     INITIAL_PORTS: '63',
     METRICS_PORT: 'x',
     ROUTABLE_CIDRS: '192.0.2.1/24',
+    HEARTBEAT_MILLISECONDS: '100',
+    PROMISE_MILLISECONDS: '100',
   });
-  expect(config.kind === 'refused' && config.error).toHaveLength(7);
+  expect(config.kind === 'refused' && config.error).toHaveLength(9);
 });

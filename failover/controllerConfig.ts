@@ -1,9 +1,12 @@
 /** The controller's settings: read once from the environment, into a value or the list of everything wrong with them. */
+
 import type { Cidr } from '../policy/model.ts';
 import type { Result } from '../policy/result.ts';
 import { LOG_LEVELS, type LogLevel } from '../runtime/logger.ts';
 import { type Environment, type EnvReader, readEnv } from '../runtime/readEnv.ts';
 import { FIRST_PORT, GRANULE_PORTS, LAST_PORT } from './core/controller/portBlocks.ts';
+import type { Durations } from './core/ownership/durations.ts';
+import { readDurations } from './readDurations.ts';
 
 export type ClusterPlace =
   | { readonly kind: 'in-cluster'; readonly host: string; readonly port: string }
@@ -32,6 +35,8 @@ export interface ControllerConfig {
    * keep a closed connection (TIME_WAIT). Shorter: a peer may still refuse a connection from a port used before.
    */
   readonly quarantineMs: number;
+  /** Of the agents: how long what was granted under one set of voters may count. readDurations.ts has the variables. */
+  readonly durations: Durations;
 }
 
 /** A port of an egress IP is one of these. */
@@ -55,6 +60,7 @@ export function readControllerConfig(
       max: 3600,
       fallback: 240,
     }),
+    durations: readDurations(reader),
   }));
 }
 

@@ -102,6 +102,11 @@ export class FieldReader {
     );
   }
 
+  /** This value itself as a list of strings; what is none is left out. */
+  texts(): readonly string[] {
+    return Array.isArray(this.#value) ? this.#value.filter((entry) => typeof entry === 'string') : [];
+  }
+
   /** The entries of a map of strings. */
   textMap(field: string): readonly (readonly [string, string])[] {
     const value = this.#get(field) ?? {};

@@ -121,6 +121,8 @@ export interface NodeFacts {
   readonly addresses: readonly Address[];
   readonly podCidrs: readonly Cidr[];
   readonly unschedulable: boolean;
+  /** The cluster's own judgement, which takes its time. */
+  readonly ready: boolean;
 }
 
 /** What a node's agent reports: its interfaces' addresses and the subnets that are on-link there. */

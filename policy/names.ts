@@ -46,6 +46,10 @@ export const FORCE_RELEASE_ANNOTATION = 'sallyport.dev/force-release';
 /** Leases of gateways are named `gateway-<node>` in the namespace that Sallyport runs in. */
 export const GATEWAY_LEASE_PREFIX = 'gateway-';
 export const CONTROLLER_LEASE = 'sallyport-controller';
+/** In the namespace that Sallyport runs in: which agents vote on who is alive. */
+export const VOTERS_CONFIG_MAP = 'sallyport-voters';
+/** In the namespace that Sallyport runs in: what agents prove themselves to each other with. */
+export const PEER_KEY_SECRET = 'sallyport-peer-key';
 
 /** The REST path of a cluster-scoped kind's collection, e.g. `/apis/sallyport.dev/v1alpha1/egressips`. */
 export function collectionPath(served: ServedKind): string {

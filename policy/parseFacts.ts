@@ -21,6 +21,9 @@ export function parseNode(raw: unknown): NodeFacts | undefined {
     addresses: list(node.child('status'), 'addresses').flatMap((it) => addressOf(it.optionalText('address'))),
     podCidrs: list(spec, 'podCIDRs').flatMap((it) => cidrOf(it.text())),
     unschedulable: spec.flag('unschedulable'),
+    ready: list(node.child('status'), 'conditions').some(
+      (it) => it.optionalText('type') === 'Ready' && it.optionalText('status') === 'True',
+    ),
   };
 }
 

@@ -46,7 +46,7 @@ function policyNamed(name: string, pools: readonly object[], gateway: object = {
 }
 
 function node(name: string, at: string, labels: Readonly<Record<string, string>>): NodeFacts {
-  return { name, labels, addresses: [address(at)], podCidrs: [], unschedulable: false };
+  return { name, labels, addresses: [address(at)], podCidrs: [], unschedulable: false, ready: true };
 }
 
 const gatewayLabel = { 'sallyport.dev/gateway': 'true' };

@@ -15,6 +15,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   webhook: 'webhook/main.ts',
   controller: 'failover/controller.ts',
   agent: 'failover/agent.ts',
+  // The agent's second thread.
+  ownership: 'failover/ownership.ts',
 };
 
 /** CommonJS packages (express, node-forge) ask for Node's own modules by `require`, which an ES module lacks. */

@@ -74,10 +74,19 @@ export type KernelOutcome =
 export interface AnswerGate {
   /** Ends every right to answer that the kernel holds. First thing a new process does, before it opens a session. */
   flush(): Promise<KernelOutcome>;
-  /** Before a heartbeat is sent: the timed element (session, seq), whose lifetime runs from now. */
-  insertHeartbeat(session: number, seq: number, lifetimeMs: number): Promise<KernelOutcome>;
+  /** All egress IPs of the cluster: nobody answers for one of them but by a session. */
+  guard(addresses: readonly Address[]): Promise<KernelOutcome>;
+  /**
+   * Before a heartbeat is sent: the timed element (session, seq), whose lifetime runs from now. `grant`: in the same
+   * transaction the session's chain is hung on that heartbeat.
+   */
+  beat(
+    session: number,
+    seq: number,
+    options: { readonly lifetimeMs: number; readonly grant?: number },
+  ): Promise<KernelOutcome>;
   /** When the heartbeat was granted: the session's chain now hangs on this element. */
-  grantHeartbeat(session: number, seq: number): Promise<KernelOutcome>;
+  grant(session: number, seq: number): Promise<KernelOutcome>;
   /** The address hangs on the session from now on; also puts it on the uplink. `ok` means the kernel has it. */
   arm(address: Address, session: number): Promise<KernelOutcome>;
   /** `ok` means the kernel answers no more; forwarding goes on. */
@@ -87,18 +96,18 @@ export interface AnswerGate {
 }
 
 export interface DataPlaneCounters {
-  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `fenced`, `unknown_peer`. */
+  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `unknown_peer`, `no_holder`. */
   readonly packets: Readonly<Record<string, number>>;
 }
 
 export interface DataPlane {
-  readonly gate: AnswerGate;
   /** Looks for what is missing (NET_ADMIN, nft too old, no VXLAN, unwritable sysctl, no egress hook); empty: ready. */
   selfTest(): Promise<readonly string[]>;
   /** Level-triggered: makes the kernel equal to the plan in one atomic transaction, touching only what differs. */
   apply(plan: NodeDataPlane): Promise<KernelOutcome>;
+  /** Somebody else may have changed the kernel: the next apply reads it first. */
+  forget(): void;
   readCounters(): Promise<DataPlaneCounters>;
   /** Egress IP as text → `TunnelEndpoint.mac` of the gateway that this node sends to, as a former run left it. */
   readHolders(): Promise<ReadonlyMap<string, string>>;
-  close(): Promise<void>;
 }

@@ -3,6 +3,8 @@
  * the name is the node's name and everything stands in `status`.
  */
 import type { Address, Cidr } from '../../policy/model.ts';
+import type { SessionRef } from './egressIp.ts';
+import type { VoterConfig } from './ownership/voterConfig.ts';
 
 /**
  * What the agent states about one egress IP.
@@ -14,7 +16,10 @@ export type AddressState = 'Answering' | 'Released' | 'Standby';
 export interface AddressStatement {
   readonly address: Address;
   readonly state: AddressState;
+  /** Of the right it answers by; otherwise it will never answer by a right of a lower epoch. */
   readonly epoch: number;
+  /** The rank of that right in the assignment's order; 0 where it does not answer. */
+  readonly index: number;
   /** The session under which it is said. */
   readonly session: number;
   /** The highest `blocksVersion` of the EgressIP whose blocks this node's kernel forwards. */
@@ -51,6 +56,10 @@ export interface GatewayNode {
   /** Why not, for people; empty when ready. */
   readonly dataPlaneMessage: string;
   readonly addresses: readonly AddressStatement[];
+  /** Sessions of others that a majority of voters called dead, as this node heard it. */
+  readonly dead: readonly SessionRef[];
+  /** The newest voter configuration that this node knows; version 0: none. */
+  readonly voterConfig: VoterConfig;
   readonly demand: readonly PortDemand[];
   /** Pods on this node that each policy selects. */
   readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];

@@ -64,9 +64,13 @@ describe('a GatewayNode', () => {
         onLink: [{ cidr: '203.0.113.0/24', interfaceName: 'eth0' }],
         conditions: [{ type: 'DataPlaneReady', status: 'True', message: '' }],
         addresses: [
-          { address: '203.0.113.10', state: 'Answering', epoch: 3, session: 5, blocksVersion: 2 },
+          { address: '203.0.113.10', state: 'Answering', epoch: 3, index: 1, session: 5, blocksVersion: 2 },
+          { address: '203.0.113.11', state: 'Standby', epoch: 3, session: 5, blocksVersion: 2 },
           { address: '203.0.113.12', state: 'Sleeping', epoch: 3, session: 5, blocksVersion: 2 },
         ],
+        dead: [{ gateway: 'gw-2', session: 3 }, { gateway: 'gw-3' }, 'nonsense'],
+        voterConfigVersion: 7,
+        voterSets: [['gw-1'], 'nonsense', ['gw-2', 5]],
         demand: [{ address: '203.0.113.10', ports: 64 }],
         selected: [{ policyUid: 'uid-p', pods: 2 }],
       },
@@ -75,11 +79,13 @@ describe('a GatewayNode', () => {
       name: 'gw-1',
       session: 5,
       dataPlaneReady: true,
+      dead: [{ gateway: 'gw-2', session: 3 }],
+      voterConfig: { version: 7, sets: [['gw-1'], [], ['gw-2']] },
       selected: [{ policyUid: 'uid-p', pods: 2 }],
     });
-    expect(node?.addresses.map(({ address, state }) => `${formatAddress(address)} ${state}`)).toEqual([
-      '203.0.113.10 Answering',
-    ]);
+    expect(
+      node?.addresses.map(({ address, state, index }) => `${formatAddress(address)} ${state} ${index}`),
+    ).toEqual(['203.0.113.10 Answering 1', '203.0.113.11 Standby 0']);
     expect(node?.interfaces[0]?.addresses.map(({ prefix }) => prefix)).toEqual([24]);
   });
 
@@ -88,6 +94,8 @@ describe('a GatewayNode', () => {
       session: 0,
       dataPlaneReady: false,
       addresses: [],
+      dead: [],
+      voterConfig: { version: 0, sets: [] },
     });
   });
 });
@@ -98,7 +106,15 @@ test('no object makes either parser throw', () => {
       parseEgressIp({ ...egressIp, spec: { ...egressIp.spec, order: a, blocks: b } });
       parseGatewayNode({
         metadata: { name: 'n' },
-        status: { addresses: a, interfaces: b, underlay: a, conditions: b },
+        status: {
+          addresses: a,
+          interfaces: b,
+          underlay: a,
+          conditions: b,
+          dead: a,
+          voterConfigVersion: b,
+          voterSets: a,
+        },
       });
     }),
   );

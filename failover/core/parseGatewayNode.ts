@@ -3,6 +3,7 @@ import { parseAddress } from '../../policy/address.ts';
 import { parseCidr } from '../../policy/cidr.ts';
 import { FieldReader } from '../../policy/fieldReader.ts';
 import type { Address } from '../../policy/model.ts';
+import type { SessionRef } from './egressIp.ts';
 import type { AddressState, AddressStatement, GatewayNode, PortDemand } from './gatewayNode.ts';
 
 /** Egress IPs in a cluster, and interfaces or subnets of a node, stay far below. */
@@ -40,6 +41,11 @@ export function parseGatewayNode(raw: unknown): GatewayNode | undefined {
     dataPlaneReady: ready?.optionalText('status') === 'True',
     dataPlaneMessage: ready?.optionalText('message') ?? '',
     addresses: list(status, 'addresses').flatMap(parseStatement),
+    dead: list(status, 'dead').flatMap(parseSession),
+    voterConfig: {
+      version: status.optionalInteger('voterConfigVersion') ?? 0,
+      sets: list(status, 'voterSets').map((set) => set.texts()),
+    },
     demand: list(status, 'demand').flatMap(parseDemand),
     selected: list(status, 'selected').flatMap((it) => {
       const policyUid = it.optionalText('policyUid');
@@ -91,7 +97,12 @@ function parseStatement(entry: FieldReader): readonly AddressStatement[] {
   const blocksVersion = entry.optionalInteger('blocksVersion');
   if (address === undefined || state === undefined) return [];
   if (epoch === undefined || session === undefined || blocksVersion === undefined) return [];
-  return [{ address, state, epoch, session, blocksVersion }];
+  return [{ address, state, epoch, index: entry.optionalInteger('index') ?? 0, session, blocksVersion }];
+}
+
+function parseSession(entry: FieldReader): readonly SessionRef[] {
+  const [gateway, session] = [entry.optionalText('gateway'), entry.optionalInteger('session')];
+  return gateway === undefined || session === undefined ? [] : [{ gateway, session }];
 }
 
 function parseDemand(entry: FieldReader): readonly PortDemand[] {

@@ -1,28 +1,34 @@
 /**
- * Carries out what the agent's core asks for and reports each outcome back as an event. Events are queued and stepped
- * one at a time; nothing here decides. A command that failed is reported after a pause, so a broken tool is not called
- * in a hot loop.
+ * Carries out what the agent's core and its Lease ask for and reports each outcome back as an event; passes words
+ * between them and the ownership thread. Events are queued and stepped one at a time; nothing here decides.
  */
 import type { Logger } from '../../runtime/logger.ts';
 import {
   type AgentEffect,
   type AgentEvent,
   type AgentState,
-  answeredEpochs,
   initialAgent,
-  readyToClose,
   stepAgent,
 } from '../core/agent/agentCore.ts';
 import type { AgentView } from '../core/agent/agentView.ts';
+import {
+  initialLeaseSession,
+  type LeaseSession,
+  type LeaseSessionEffect,
+  type LeaseSessionEvent,
+  leaseWakeMs,
+  stepLeaseSession,
+} from '../core/agent/leaseSession.ts';
 import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
-import { initialSession, type SessionEffect, type SessionEvent } from '../core/agent/session.ts';
-import type { DataPlane, KernelOutcome } from '../core/dataPlane.ts';
+import type { DataPlane } from '../core/dataPlane.ts';
+import type { AgentMetrics } from './agentMetrics.ts';
 import type { LeaseHeart } from './leaseHeart.ts';
+import type { FromOwnership, Timeless, ToOwnership } from './ownershipProtocol.ts';
 
 /** Between a failed kernel command or report and the next try of it. */
 const RETRY_MS = 500;
-/** A stopping agent that could not hand over within this leaves the rest to its Lease running out. */
-const STOP_DEADLINE_MS = 5000;
+/** A stopping agent that could not hand over within this leaves the rest to its session running out. */
+const STOP_DEADLINE_MS = 3000;
 
 export interface AgentRunner {
   viewed(view: AgentView): void;
@@ -30,7 +36,8 @@ export interface AgentRunner {
   reportFailed(): void;
   /** Compares the kernel with the plan again. */
   resync(): void;
-  /** Hands over: disarms, states it, closes the session. Forwarding stays in the kernel. */
+  heard(message: FromOwnership): void;
+  /** Hands over: disarms, tells the voters, closes the Lease. Forwarding stays in the kernel. */
   stop(): Promise<void>;
   /** Undefined once a plan is in the kernel; else why not. */
   whyNotReady(): string | undefined;
@@ -41,12 +48,16 @@ export interface AgentRunnerOptions {
   readonly dataPlane: DataPlane;
   readonly heart: LeaseHeart;
   readonly logger: Logger;
+  readonly metrics: AgentMetrics;
   readonly observed: ObservedNode;
   /** `DataPlane.readHolders` at the start. */
   readonly recalled: ReadonlyMap<string, string>;
-  readonly heartbeatMs: number;
-  readonly lifetimeMs: number;
+  /** Time between renewals of the Lease, milliseconds. */
+  readonly renewMs: number;
   readonly report: (report: NodeReport) => void;
+  /** To the ownership thread. */
+  readonly post: (message: ToOwnership) => void;
+  readonly boot: string;
   /** True while the node is labelled a gateway. */
   readonly isGateway: (view: AgentView) => boolean;
   readonly monotonicMs: () => number;
@@ -60,9 +71,11 @@ class Runner implements AgentRunner {
   readonly #options: AgentRunnerOptions;
   readonly #queue: AgentEvent[] = [];
   #state: AgentState;
+  #lease: LeaseSession | undefined;
   #stepping = false;
-  #wakeTimer: NodeJS.Timeout | undefined;
+  #leaseTimer: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
+  #peers = '';
 
   constructor(options: AgentRunnerOptions) {
     this.#options = options;
@@ -70,12 +83,12 @@ class Runner implements AgentRunner {
   }
 
   viewed(view: AgentView): void {
+    this.#tellPeers(view);
     this.#post({ kind: 'viewed', view });
-    const { heartbeatMs, lifetimeMs } = this.#options;
-    if (this.#state.session !== undefined || !this.#options.isGateway(view)) return;
-    const begun = initialSession({ heartbeatMs, lifetimeMs, floor: highestSession(view) });
-    this.#post({ kind: 'gateway', session: begun.state });
-    for (const effect of begun.effects) this.#perform(effect);
+    if (this.#lease !== undefined || this.#closed !== undefined || !this.#options.isGateway(view)) return;
+    const begun = initialLeaseSession({ renewMs: this.#options.renewMs, floor: highestSession(view) });
+    this.#lease = begun.state;
+    for (const effect of begun.effects) this.#performLease(effect);
   }
 
   observed(observed: ObservedNode): void {
@@ -83,11 +96,40 @@ class Runner implements AgentRunner {
   }
 
   reportFailed(): void {
-    this.#postLater({ kind: 'report-failed' });
+    setTimeout(() => this.#post({ kind: 'report-failed' }), RETRY_MS);
   }
 
   resync(): void {
+    this.#options.dataPlane.forget();
+    this.#options.post({ kind: 'resync' });
     this.#post({ kind: 'resync' });
+  }
+
+  heard(message: FromOwnership): void {
+    const { logger, metrics } = this.#options;
+    switch (message.kind) {
+      case 'word':
+        metrics.word(message.word);
+        return this.#post({ kind: 'ownership', report: message.word });
+      case 'heard-holdings':
+        return this.#post({ kind: 'heard', session: message.session, holdings: message.holdings });
+      case 'flushed':
+        return this.#stepLease({ kind: 'flushed', ok: message.ok });
+      case 'session-over':
+        metrics.sessionOver(message.reason);
+        return this.#stepLease({ kind: 'over', session: message.session, floor: message.floor });
+      case 'session-closed':
+        return this.#stepLease({ kind: 'close' });
+      case 'log':
+        return logger[message.level](message.message, message.fields);
+      case 'stats':
+        return metrics.stats(message.stats);
+      case 'ready':
+      case 'stopped':
+        return;
+      default:
+        return message satisfies never;
+    }
   }
 
   whyNotReady(): string | undefined {
@@ -100,12 +142,28 @@ class Runner implements AgentRunner {
     const done = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });
-    this.#options.logger.info('handing over', { holding: answeredEpochs(this.#state).size });
-    this.#post({ kind: 'stop' });
+    this.#options.logger.info('handing over', { holding: this.#state.ownership.holdings.length });
+    const phase = this.#lease?.phase.kind;
+    if (phase === 'open' || phase === 'rereading')
+      this.#options.post({ kind: 'event', event: { kind: 'close' } });
+    else this.#closed?.();
     const deadline = setTimeout(() => this.#closed?.(), STOP_DEADLINE_MS);
     await done;
     clearTimeout(deadline);
-    clearTimeout(this.#wakeTimer);
+    clearTimeout(this.#leaseTimer);
+  }
+
+  /** The ownership thread hears of every node with an agent. */
+  #tellPeers({ gatewayNodes }: AgentView): void {
+    const peers = new Map(
+      [...gatewayNodes.values()].flatMap(({ name, underlay }) =>
+        underlay === undefined ? [] : [[name, underlay.address] as const],
+      ),
+    );
+    const text = [...peers].map(([name, { value }]) => `${name} ${value}`).join(',');
+    if (text === this.#peers) return;
+    this.#peers = text;
+    this.#options.post({ kind: 'peers', peers });
   }
 
   #post(event: AgentEvent): void {
@@ -121,120 +179,76 @@ class Runner implements AgentRunner {
     } finally {
       this.#stepping = false;
     }
-    if (readyToClose(this.#state)) this.#closeSession();
-  }
-
-  #postLater(event: AgentEvent): void {
-    setTimeout(() => this.#post(event), RETRY_MS);
-  }
-
-  #session(event: SessionEvent): void {
-    this.#post({ kind: 'session', event });
-  }
-
-  #closeSession(): void {
-    const phase = this.#state.session?.phase.kind;
-    if (phase === undefined || phase === 'closed') this.#closed?.();
-    else if (phase !== 'closing')
-      setImmediate(() => this.#session({ kind: 'close', nowMs: this.#options.monotonicMs() }));
   }
 
   #perform(effect: AgentEffect): void {
-    const { dataPlane, logger } = this.#options;
+    const { dataPlane, logger, post } = this.#options;
     switch (effect.kind) {
-      case 'arm':
-        logger.info('answering for an egress IP', { address: effect.name, session: effect.session });
-        return this.#command('arming', dataPlane.gate.arm(effect.address, effect.session), (ok) => ({
-          kind: 'armed',
-          name: effect.name,
-          ok,
-        }));
-      case 'disarm':
-        logger.info('giving up an egress IP', { address: effect.name });
-        return this.#command('disarming', dataPlane.gate.disarm(effect.address), (ok) => ({
-          kind: 'disarmed',
-          name: effect.name,
-          ok,
-        }));
-      case 'announce':
-        return dataPlane.gate.announce(effect.addresses);
       case 'apply':
-        return this.#command('programming the data plane', dataPlane.apply(effect.plan), (ok, message) => ({
-          kind: 'applied',
-          ok,
-          message,
-        }));
+        void dataPlane.apply(effect.plan).then((outcome) => {
+          if (outcome.kind === 'ok') return this.#post({ kind: 'applied', ok: true, message: '' });
+          const { message } = outcome;
+          logger.warn('programming the data plane failed', { outcome: outcome.kind, reason: message });
+          // A broken tool is not called in a hot loop.
+          setTimeout(() => this.#post({ kind: 'applied', ok: false, message }), RETRY_MS);
+        });
+        return;
       case 'report':
         return this.#options.report(effect.report);
-      default:
-        return this.#performSession(effect);
-    }
-  }
-
-  #performSession(effect: SessionEffect): void {
-    const { heart, monotonicMs } = this.#options;
-    const { gate } = this.#options.dataPlane;
-    switch (effect.kind) {
-      case 'flush-kernel':
-        return this.#sessionCommand('flushing', gate.flush(), (ok) => ({
-          kind: 'flushed',
-          ok,
-          nowMs: monotonicMs(),
-        }));
-      case 'insert-heartbeat': {
-        const { seq } = effect;
-        const inserted = gate.insertHeartbeat(effect.session, seq, effect.lifetimeMs);
-        return this.#sessionCommand('inserting a heartbeat', inserted, (ok) => ({
-          kind: 'inserted',
-          seq,
-          ok,
-          nowMs: monotonicMs(),
-        }));
-      }
-      case 'grant-heartbeat': {
-        const { seq } = effect;
-        const granted = gate.grantHeartbeat(effect.session, seq);
-        return this.#sessionCommand('granting a heartbeat', granted, (ok) => ({
-          kind: 'granted',
-          seq,
-          ok,
-          nowMs: monotonicMs(),
-        }));
-      }
-      case 'read-lease':
-        heart.read().then((lease) => this.#session({ kind: 'lease-read', lease, nowMs: monotonicMs() }));
-        return;
-      case 'write-lease':
-        heart
-          .write(effect)
-          .then((outcome) => this.#session({ kind: 'lease-written', outcome, nowMs: monotonicMs() }));
-        return;
-      case 'wake-at': {
-        clearTimeout(this.#wakeTimer);
-        const waitMs = Math.max(0, effect.atMs - monotonicMs());
-        this.#wakeTimer = setTimeout(() => this.#session({ kind: 'tick', nowMs: monotonicMs() }), waitMs);
-        return;
+      case 'assign':
+        return post({ kind: 'event', event: { kind: 'assigned', assignments: effect.assignments } });
+      case 'state': {
+        const { dead, released } = effect;
+        return post({ kind: 'event', event: { kind: 'stated', dead, released } });
       }
       default:
         effect satisfies never;
     }
   }
 
-  #sessionCommand(what: string, run: Promise<KernelOutcome>, event: (ok: boolean) => SessionEvent): void {
-    this.#command(what, run, (ok) => ({ kind: 'session', event: event(ok) }));
+  #stepLease(event: Timeless<LeaseSessionEvent>): void {
+    if (this.#lease === undefined) return;
+    const step = stepLeaseSession(this.#lease, { ...event, nowMs: this.#options.monotonicMs() });
+    this.#lease = step.state;
+    for (const effect of step.effects) this.#performLease(effect);
+    const { phase } = this.#lease;
+    if (phase.kind === 'closed') return this.#closed?.();
+    // A renewal in flight was let through first.
+    if (this.#closed !== undefined && event.kind === 'lease-written' && phase.kind === 'open')
+      return setImmediate(() => this.#stepLease({ kind: 'close' })) && undefined;
+    this.#scheduleLease();
   }
 
-  /** Posts a command's outcome: at once if it succeeded, after a pause if not. */
-  #command(
-    what: string,
-    run: Promise<KernelOutcome>,
-    event: (ok: boolean, message: string) => AgentEvent,
-  ): void {
-    run.then((outcome) => {
-      if (outcome.kind === 'ok') return this.#post(event(true, ''));
-      this.#options.logger.warn(`${what} failed`, { outcome: outcome.kind, reason: outcome.message });
-      this.#postLater(event(false, outcome.message));
-    });
+  #scheduleLease(): void {
+    clearTimeout(this.#leaseTimer);
+    const wakeMs = this.#lease === undefined ? undefined : leaseWakeMs(this.#lease);
+    if (wakeMs === undefined) return;
+    const waitMs = Math.max(0, wakeMs - this.#options.monotonicMs());
+    this.#leaseTimer = setTimeout(() => this.#stepLease({ kind: 'tick' }), Math.ceil(waitMs));
+  }
+
+  #performLease(effect: LeaseSessionEffect): void {
+    const { heart, post, boot, logger } = this.#options;
+    switch (effect.kind) {
+      case 'flush-kernel':
+        return post({ kind: 'flush' });
+      case 'read-lease':
+        void heart.read().then((lease) => this.#stepLease({ kind: 'lease-read', lease }));
+        return;
+      case 'write-lease':
+        void heart.write(effect).then((outcome) => {
+          const { session } = effect;
+          this.#stepLease({ kind: 'lease-written', session, outcome });
+        });
+        return;
+      case 'session-opened':
+        logger.info('the session is open', { session: effect.session });
+        return post({ kind: 'event', event: { kind: 'opened', session: effect.session, boot } });
+      case 'session-lost':
+        return post({ kind: 'event', event: { kind: 'lease-lost', session: effect.session } });
+      default:
+        effect satisfies never;
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import { leasePath, parseLease } from '../../kube/lease.ts';
 import { startReflector } from '../../kube/reflector.ts';
+import { FieldReader } from '../../policy/fieldReader.ts';
 import {
   CILIUM_EGRESS_GATEWAY_POLICY,
   collectionPath,
@@ -12,19 +13,23 @@ import {
   EGRESS_POLICY,
   GATEWAY_LEASE_PREFIX,
   GATEWAY_NODE,
+  VOTERS_CONFIG_MAP,
 } from '../../policy/names.ts';
 import { parseNode } from '../../policy/parseFacts.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { CollectionEvent } from '../core/controller/controllerEvents.ts';
-import type { CollectionName, Collections } from '../core/controller/controllerView.ts';
+import type { CollectionName, Collections, VotersObject } from '../core/controller/controllerView.ts';
 import { parseEgressIpObject, parsePolicyObject } from '../core/controller/parseObjects.ts';
 import type { GatewayLease } from '../core/controller/sessions.ts';
 import { parseGatewayNode } from '../core/parseGatewayNode.ts';
+import { readVoterConfig } from './ownershipSecrets.ts';
 
 /** How one collection is read: where it is, and what is kept of an object. Undefined: as if it were not there. */
 export interface Source<C extends CollectionName> {
   /** Of the collection. */
   readonly path: string;
+  /** What of it is watched. */
+  readonly query?: Readonly<Record<string, string>>;
   /** Of one object. */
   objectPath(key: string): string;
   read(raw: unknown): { readonly key: string; readonly value: Collections[C] } | undefined;
@@ -52,6 +57,12 @@ export function controllerSources(namespace: string): Sources {
       objectPath: (gateway) => `${leases}/${GATEWAY_LEASE_PREFIX}${gateway}`,
       read: readGatewayLease,
     },
+    voters: {
+      path: `/api/v1/namespaces/${namespace}/configmaps`,
+      query: { fieldSelector: `metadata.name=${VOTERS_CONFIG_MAP}` },
+      objectPath: (name) => `/api/v1/namespaces/${namespace}/configmaps/${name}`,
+      read: readVoters,
+    },
   };
 }
 
@@ -63,6 +74,13 @@ function named<T extends { readonly name: string }>(
   value: T | undefined,
 ): { readonly key: string; readonly value: T } | undefined {
   return value === undefined ? undefined : { key: value.name, value };
+}
+
+function readVoters(raw: unknown): { readonly key: string; readonly value: VotersObject } | undefined {
+  const config = readVoterConfig(raw);
+  const resourceVersion = new FieldReader(raw, '', []).child('metadata').optionalText('resourceVersion');
+  if (config === undefined || resourceVersion === undefined) return undefined;
+  return { key: VOTERS_CONFIG_MAP, value: { config, resourceVersion } };
 }
 
 /** Other Leases of the namespace are none of ours. */
@@ -100,6 +118,7 @@ export function startControllerCaches(options: {
       client,
       logger,
       path: sources[collection].path,
+      ...(sources[collection].query === undefined ? {} : { query: sources[collection].query }),
       project: (raw) => sources[collection].read(raw),
       // Cilium's group is not installed where Cilium's own CRD of that name is.
       absentIsEmpty: collection === 'CiliumEgressGatewayPolicy',
@@ -117,6 +136,7 @@ export function startControllerCaches(options: {
     start('gatewayNodes'),
     start('egressIps'),
     start('leases'),
+    start('voters'),
   ];
   return {
     async stop() {

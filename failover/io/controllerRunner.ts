@@ -133,7 +133,10 @@ export function startControllerRunner(options: ControllerRunnerOptions): Control
     begin() {
       post({ kind: 'leadership-began' });
     },
-    whyNotReady: () => (viewOf(state) === undefined ? 'not every collection was listed yet' : undefined),
+    whyNotReady: () =>
+      viewOf(state, options.now().monotonicMs) === undefined
+        ? 'not every collection was listed yet'
+        : undefined,
     phases: () => countPhases(state),
     async stop() {
       stopped = true;
@@ -173,8 +176,8 @@ function logWrite(logger: Logger, effect: WriteEffect): void {
     }
     case 'remove-egress-ip':
       return logger.info('removing an egress IP', { address: effect.egressIp.name });
-    case 'close-lease':
-      return logger.warn('a gateway fell silent; declaring its session dead', { gateway: effect.gateway });
+    case 'write-voters':
+      return logger.info('changing who votes', { version: effect.config.version, sets: effect.config.sets });
     case 'write-egress-ip-status':
     case 'write-policy-status':
     case 'write-finalizers':

@@ -4,8 +4,7 @@
  * stands there has to be read.
  */
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
-import { parseLease } from '../../kube/lease.ts';
-import { collectionPath, EGRESS_IP } from '../../policy/names.ts';
+import { collectionPath, EGRESS_IP, VOTERS_CONFIG_MAP } from '../../policy/names.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import {
   type ControllerEffect,
@@ -17,6 +16,7 @@ import type { CollectionName } from '../core/controller/controllerView.ts';
 import { renderEgressIpStatus, renderPolicyStatus } from '../core/controller/renderStatus.ts';
 import { renderEgressIp } from '../core/renderEgressIp.ts';
 import type { Sources } from './controllerCaches.ts';
+import { VOTERS_FIELD } from './ownershipSecrets.ts';
 
 export interface ControllerWrites {
   write(effect: WriteEffect): Promise<RequestEvent>;
@@ -103,8 +103,8 @@ function send(client: KubeClient, sources: Sources, effect: WriteEffect): Promis
       const { resourceVersion, finalizers } = effect;
       return client.mergePatch(path, { metadata: { resourceVersion, finalizers } });
     }
-    case 'close-lease':
-      return closeLease(client, path, effect.resourceVersion);
+    case 'write-voters':
+      return writeVoters(client, path, effect);
     default:
       return effect satisfies never;
   }
@@ -122,21 +122,18 @@ function putStatus(
   ]);
 }
 
-/**
- * The Lease with nobody holding it, everything else as it stands. It is read anew first: a heartbeat that came meanwhile is
- * seen there without a write, and the write that follows swaps against the version that stood still.
- */
-async function closeLease(
+function writeVoters(
   client: KubeClient,
   path: string,
-  resourceVersion: string,
+  { config, resourceVersion }: Extract<WriteEffect, { readonly kind: 'write-voters' }>,
 ): Promise<KubeOutcome<unknown>> {
-  const outcome = await client.get(path);
-  if (outcome.kind !== 'ok') return outcome;
-  const lease = outcome.value as { readonly spec?: object }; // parseLease is asked next, and reads less of it.
-  if (parseLease(lease)?.resourceVersion !== resourceVersion) {
-    const message = 'the Lease changed after it stood still';
-    return { kind: 'refused', error: { code: 'conflict', transient: false, message } };
-  }
-  return client.replace(path, { ...lease, spec: { ...lease.spec, holderIdentity: '' } });
+  const body = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: VOTERS_CONFIG_MAP, ...(resourceVersion === '' ? {} : { resourceVersion }) },
+    data: { [VOTERS_FIELD]: JSON.stringify(config) },
+  };
+  return resourceVersion === ''
+    ? client.create(path.slice(0, path.lastIndexOf('/')), body)
+    : client.replace(path, body);
 }

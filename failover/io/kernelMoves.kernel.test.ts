@@ -8,6 +8,7 @@ import {
   EGRESS,
   planFor,
   SERVER,
+  SESSION,
   seen,
 } from '../../test/lab/dataPlaneFixture.ts';
 import { NODE_NAMES, NODES, OUTSIDE } from '../../test/lab/dataPlaneLab.ts';
@@ -124,6 +125,25 @@ test('disarming and flushing silence the address at once, whatever lives on', as
   await fixture.answerAt('gw1');
   expect(answersArp()).toBe(true);
   expect(await fixture.plane('gw1').gate.disarm(address(EGRESS))).toEqual({ kind: 'ok' });
+  expect(answersArp()).toBe(false);
+});
+
+test('a guard that somebody took away is back with the second heartbeat, with all that is on the device in it', async () => {
+  const { gate } = fixture.plane('gw1');
+  expect(answersArp()).toBe(true);
+  fixture.lab.run('gw1', 'nft', 'delete', 'table', 'netdev', 'sallyport_guard');
+  expect((await gate.beat(SESSION, 1001, { lifetimeMs: LIFETIME_MS })).kind).toBe('refused');
+  expect(await gate.beat(SESSION, 1002, { lifetimeMs: LIFETIME_MS })).toEqual({ kind: 'ok' });
+  // Nothing was granted yet: the address is guarded and silent.
+  expect(answersArp()).toBe(false);
+  expect(await gate.grant(SESSION, 1002)).toEqual({ kind: 'ok' });
+  expect(answersArp()).toBe(true);
+});
+
+test('a new process guards what the one before it left on the device, before it knows of any assignment', async () => {
+  fixture.lab.run('gw1', 'nft', 'delete', 'table', 'netdev', 'sallyport_guard');
+  const { gate } = await fixture.restart('gw1');
+  expect(await gate.flush()).toEqual({ kind: 'ok' });
   expect(answersArp()).toBe(false);
 });
 

@@ -5,7 +5,7 @@
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
 import { formatMicroTime, leasePath, parseLease, renderLease } from '../../kube/lease.ts';
 import { GATEWAY_LEASE_PREFIX } from '../../policy/names.ts';
-import type { LeaseFacts, LeaseWriteOutcome } from '../core/agent/session.ts';
+import type { LeaseFacts, LeaseWriteOutcome } from '../core/agent/leaseSession.ts';
 
 export interface LeaseHeart {
   read(): Promise<LeaseFacts | 'absent' | 'failed'>;

@@ -1,7 +1,6 @@
 /**
- * Transactions on our two nftables tables. Each is one `nft -f -`: the start of a process, against the framing
- * and error recovery that a long-lived `nft -i` would need (it prints no mark after a command that succeeded), and a
- * process that dies takes nothing with it. The kernel applies a transaction as a whole or not at all.
+ * Transactions on our tables, large ones too. Each is one `nft -f -`: a process that dies takes nothing with it, and the
+ * kernel applies a transaction as a whole or not at all. What comes at the pace of heartbeats goes through nftSession.ts.
  */
 
 import type { KernelOutcome } from '../core/dataPlane.ts';

@@ -44,6 +44,26 @@ async function readUplink(runner: ToolRunner, uplink: string): Promise<UplinkSta
   };
 }
 
+/** Makes addresses answerable that are new here, in one go; where part of it was there already, only what is missing. */
+export async function makeAnswerable(
+  runner: ToolRunner,
+  uplink: string,
+  addresses: readonly string[],
+): Promise<KernelOutcome> {
+  const made = await runBatch(
+    runner,
+    'ip',
+    addresses.flatMap((address) => [
+      `route replace ${address}/32 dev ${TUNNEL_DEVICE}`,
+      `addr add ${address}/32 dev ${uplink} noprefixroute`,
+      `route del local ${address} dev ${uplink} table local`,
+      `route replace local ${address} dev ${uplink} table ${ANSWER_TABLE.table}`,
+      `neigh replace proxy ${address} dev ${uplink}`,
+    ]),
+  );
+  return made.kind === 'ok' ? made : ensureAnswerable(runner, uplink, addresses);
+}
+
 /** Makes all of `addresses` answerable, changing only what is missing: after a flap of the uplink, part of it is. */
 export async function ensureAnswerable(
   runner: ToolRunner,

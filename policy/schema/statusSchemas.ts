@@ -102,10 +102,22 @@ export const gatewayNodeStatus: JsonSchema = object("What a node's agent says of
     object('A statement.', {
       address: text('The egress IP.'),
       state: { ...text('What it does.'), enum: ['Answering', 'Released', 'Standby'] },
-      epoch: natural('The epoch it speaks of.'),
+      epoch: natural(
+        'Of the right it answers by; otherwise it will never answer by a right of a lower epoch.',
+      ),
+      index: natural('The rank of that right in the order; 0 where it does not answer.'),
       session: natural('The session that says it.'),
       blocksVersion: natural('The port blocks that its kernel forwards.'),
     }),
+  ),
+  dead: listOf(
+    'Sessions that a majority of voters called dead, as this node heard it; lower ones are with them.',
+    object('A session.', { gateway: text('The gateway.'), session: natural('Its session.') }),
+  ),
+  voterConfigVersion: natural('The newest voter configuration that it knows.'),
+  voterSets: listOf(
+    'Who votes by it; two sets while one is changed for the other.',
+    listOf('A set.', text('A node.')),
   ),
   demand: listOf(
     'Ports it wants.',

@@ -105,7 +105,7 @@ async function joinGateway(name: string): Promise<void> {
       metadata: { name },
     }),
   );
-  await report(name, [], name === 'gw-1' ? [{ address: IP, ports: 64 }] : []);
+  await report(name, [], name === 'gw-1' ? { demand: [{ address: IP, ports: 64 }] } : {});
   const heart = createLeaseHeart({
     client,
     namespace: NAMESPACE,
@@ -119,10 +119,12 @@ async function joinGateway(name: string): Promise<void> {
 async function report(
   name: string,
   addresses: readonly unknown[],
-  demand: readonly unknown[] = [],
+  more: { readonly demand?: readonly unknown[]; readonly dead?: readonly unknown[] } = {},
 ): Promise<void> {
+  const { demand = [], dead = [] } = more;
   const status = {
     session: 1,
+    dead,
     capacity: 8,
     onLink: [{ cidr: '203.0.113.0/24', interfaceName: 'eth0' }],
     addresses,
@@ -133,15 +135,21 @@ async function report(
 }
 
 /** States what the EgressIP's holder would state. */
-async function answer(): Promise<string> {
+async function answer(dead: readonly unknown[] = []): Promise<string> {
   const object = await read(`${EGRESS_IPS}/${IP}`);
   const holder = object?.spec.order[0];
   if (object === undefined || holder === undefined) throw new Error('answer: nobody holds the address');
   const blocksVersion = (object.spec as { readonly blocksVersion?: number }).blocksVersion ?? 0;
   const { epoch } = object.spec;
-  await report(holder.gateway, [
-    { address: IP, state: 'Answering', epoch, session: holder.session, blocksVersion },
-  ]);
+  const statement = {
+    address: IP,
+    state: 'Answering',
+    epoch,
+    index: 0,
+    session: holder.session,
+    blocksVersion,
+  };
+  await report(holder.gateway, [statement], { dead });
   return holder.gateway;
 }
 
@@ -151,7 +159,7 @@ function startRunner(): ControllerRunner {
   const started = startControllerRunner({
     client,
     namespace: NAMESPACE,
-    settings: { routable: [], initialPorts: 512, quarantineMs: 0 },
+    settings: { routable: [], initialPorts: 512, quarantineMs: 0, voterSettleMs: 0 },
     events,
     metrics,
     logger,
@@ -165,7 +173,7 @@ function startRunner(): ControllerRunner {
 const until = (what: string, holds: () => Promise<boolean>): Promise<unknown> =>
   waitUntil(what, async () => (await holds()) || undefined, { timeoutMs: 20_000 });
 
-test('a policy is placed, announced, moved when its gateway falls silent, and let go when it is deleted', async () => {
+test('a policy is placed, announced, followed when a standby takes over, and let go when it is deleted', async () => {
   for (const name of ['gw-1', 'gw-2']) await joinGateway(name);
   runner = startRunner();
   expectOk(
@@ -200,7 +208,7 @@ test('a policy is placed, announced, moved when its gateway falls silent, and le
     { node: 'gw-1', first: 1024, last: 1535 },
   ]);
 
-  // Nobody heartbeats: the holder falls silent and is declared dead. The other one's Lease outlives the test.
+  // Nobody renews: the holder falls silent, which moves nothing by itself. The other one's Lease outlives the test.
   const other = first === 'gw-1' ? 'gw-2' : 'gw-1';
   const lasting = { client, namespace: NAMESPACE, node: other, durationSeconds: 3600, wallClock: Date.now };
   const heart = createLeaseHeart(lasting);
@@ -208,11 +216,19 @@ test('a policy is placed, announced, moved when its gateway falls silent, and le
   if (typeof lease === 'string') throw new Error(`the Lease of ${other} is ${lease}`);
   const { version } = lease;
   expect(await heart.write({ session: 1, holding: true, version })).toMatchObject({ kind: 'accepted' });
+  // The voters call the holder dead, and the standby answers before anybody has assigned the address to it.
+  const dead = [{ gateway: first, session: 1 }];
+  const { spec } = (await read(`${EGRESS_IPS}/${IP}`)) ?? {};
+  await report(
+    other,
+    [{ address: IP, state: 'Answering', epoch: spec?.epoch, index: 1, session: 1, blocksVersion: 1 }],
+    { dead },
+  );
   await until('it holds the address', async () => {
     const holder = (await read(`${EGRESS_IPS}/${IP}`))?.spec.order[0];
     return holder?.gateway === other && holder.session === 1;
   });
-  await answer();
+  await answer(dead);
   await until('the failover is told', async () => {
     const status = (await read(`${EGRESS_IPS}/${IP}`))?.status;
     return (
@@ -230,9 +246,11 @@ test('a policy is placed, announced, moved when its gateway falls silent, and le
     async () => ((await read(`${EGRESS_IPS}/${IP}`))?.spec.order.length ?? 0) === 0,
   );
   const released = await read(`${EGRESS_IPS}/${IP}`);
-  await report(other, [
-    { address: IP, state: 'Released', epoch: released?.spec.epoch ?? 9, session: 1, blocksVersion: 9 },
-  ]);
+  await report(
+    other,
+    [{ address: IP, state: 'Released', epoch: released?.spec.epoch ?? 9, session: 1, blocksVersion: 9 }],
+    { dead },
+  );
   await until('the policy is gone', async () => (await read(`${POLICIES}/p`)) === undefined);
   await until('the address is gone', async () => (await read(`${EGRESS_IPS}/${IP}`)) === undefined);
 }, 120_000);

@@ -186,7 +186,12 @@ describe('what the programs write', () => {
       nextHops: [{ address: '203.0.113.1', interfaceName: 'eth0' }],
       capacity: 256,
       holding: 1,
-      addresses: [{ address: '203.0.113.10', state: 'Answering', epoch: 3, session: 5, blocksVersion: 2 }],
+      addresses: [
+        { address: '203.0.113.10', state: 'Answering', epoch: 3, index: 1, session: 5, blocksVersion: 2 },
+      ],
+      dead: [{ gateway: 'gw-2', session: 3 }],
+      voterConfigVersion: 4,
+      voterSets: [['gw-1', 'worker-1']],
       demand: [{ address: '203.0.113.10', ports: 64 }],
       selected: [{ policyUid: 'u', pods: 2 }],
       versions: { agent: '0.1.0', kernel: '6.1', nftables: '1.0.6' },
@@ -201,7 +206,9 @@ describe('what the programs write', () => {
     expect(stored.kind === 'ok' && parseGatewayNode(stored.value)).toMatchObject({
       session: 5,
       dataPlaneReady: true,
-      addresses: [{ state: 'Answering', epoch: 3 }],
+      addresses: [{ state: 'Answering', epoch: 3, index: 1 }],
+      dead: [{ gateway: 'gw-2', session: 3 }],
+      voterConfig: { version: 4, sets: [['gw-1', 'worker-1']] },
     });
     expect(kubectl(['get', 'gwn'])).toMatch(/gw-1\s+True\s+1\s+203\.0\.113\.11/);
   });

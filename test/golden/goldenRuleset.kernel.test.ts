@@ -4,6 +4,15 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { diffElements } from '../../failover/core/dataplane/diffElements.ts';
+import {
+  armCommands,
+  disarmCommands,
+  GUARD_TABLE,
+  grantCommands,
+  heartbeatMark,
+  insertCommand,
+  unguardCommands,
+} from '../../failover/core/dataplane/guardRuleset.ts';
 import { parseTables } from '../../failover/core/dataplane/parseTables.ts';
 import { renderElements } from '../../failover/core/dataplane/renderElements.ts';
 import { examplePlan } from '../lab/dataPlaneExample.ts';
@@ -35,4 +44,26 @@ test.each([
   );
   const { state } = parseTables(documents);
   expect(diffElements(state, renderElements(examplePlan(node), state))).toBe('');
+});
+
+test('after gateway.nft the guard holds what it says, and what the next heartbeat and a disarm say is accepted', () => {
+  const text = readFileSync(path.resolve(import.meta.dirname, 'gateway.nft'), 'utf8');
+  inside(['nft', '-f', '-'], text);
+  const list = (): string => inside(['nft', 'list', 'table', 'netdev', GUARD_TABLE]);
+  expect(list()).toContain('elements = { 203.0.113.100, 203.0.113.101 }');
+  expect(list()).toContain('elements = { 203.0.113.100 : 0x80000007 }');
+  expect(list()).toContain(
+    `elements = { 0x80000007 : 0x${heartbeatMark(7, 3).toString(16).padStart(8, '0')} }`,
+  );
+  const commands = [
+    insertCommand(7, 4, 60_000),
+    grantCommands(7, 4),
+    armCommands('203.0.113.101', 7),
+    disarmCommands('203.0.113.100'),
+    unguardCommands(['203.0.113.100']),
+  ];
+  inside(['nft', '-f', '-'], commands.join(''));
+  expect(list()).toContain('elements = { 203.0.113.101 : 0x80000007 }');
+  expect(list()).toContain(`0x${heartbeatMark(7, 4).toString(16).padStart(8, '0')} timeout 1m expires`);
+  expect(list()).not.toContain('203.0.113.100');
 });

@@ -2,10 +2,17 @@
 
 import type { NodeDataPlane, PodPlan } from '../../failover/core/dataPlane.ts';
 import { diffElements } from '../../failover/core/dataplane/diffElements.ts';
+import {
+  addressCommands,
+  grantCommands,
+  guardCommands,
+  insertCommand,
+  renderGuardRuleset,
+} from '../../failover/core/dataplane/guardRuleset.ts';
 import { renderElements } from '../../failover/core/dataplane/renderElements.ts';
 import { renderStaticRuleset } from '../../failover/core/dataplane/staticRuleset.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
-import { parseAddress } from '../../policy/address.ts';
+import { formatAddress, parseAddress } from '../../policy/address.ts';
 import { cidrRange, parseCidr } from '../../policy/cidr.ts';
 import type { Address, Cidr } from '../../policy/model.ts';
 
@@ -26,6 +33,7 @@ const endpoint = (node: Node) => ({
   address: address(NODES[node]),
   mac: tunnelMac(address(NODES[node])),
 });
+const SESSION = 7;
 const EGRESS = ['203.0.113.100', '203.0.113.101'].map(address);
 
 const PODS: readonly PodPlan[] = [
@@ -78,11 +86,26 @@ export function examplePlan(node: Node, holder: Node = 'gw-1'): NodeDataPlane {
 export function exampleRuleset(node: Node): string {
   const nothing = { elements: new Map(), chains: new Map() };
   const { self } = examplePlan(node);
+  const guard = exampleGuard(node);
   const rules = renderStaticRuleset({
     uplink: 'eth0',
     uplinkMtu: 1500,
     self: self.address,
     tunnelPort: 4790,
   });
-  return rules.text + diffElements(nothing, renderElements(examplePlan(node), nothing));
+  return rules.text + diffElements(nothing, renderElements(examplePlan(node), nothing)) + guard;
+}
+
+/** The guard's table: both addresses are guarded, and what the node holds hangs on its seventh session's third heartbeat. */
+function exampleGuard(node: Node): string {
+  const { self, uplink, addresses } = examplePlan(node);
+  const held = addresses.filter(({ holder }) => holder === node).map((it) => formatAddress(it.address));
+  const armed = new Map(held.map((name) => [name, SESSION]));
+  const heartbeat = insertCommand(SESSION, 3, 200) + grantCommands(SESSION, 3);
+  return [
+    renderGuardRuleset({ uplink, self: self.address }).text,
+    guardCommands(EGRESS.map(formatAddress)),
+    addressCommands(armed),
+    held.length === 0 ? '' : heartbeat,
+  ].join('');
 }

@@ -7,7 +7,11 @@ import type {
   PodAction,
 } from '../../failover/core/dataPlane.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
+import { createAnnouncer } from '../../failover/io/announcer.ts';
+import { createAnswerGate, type KernelGate } from '../../failover/io/answerGate.ts';
 import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
+import { createNftables } from '../../failover/io/nftables.ts';
+import { type UplinkWatch, watchUplink } from '../../failover/io/watchUplink.ts';
 import { parseAddress } from '../../policy/address.ts';
 import { makeCidr } from '../../policy/cidr.ts';
 import type { Address } from '../../policy/model.ts';
@@ -85,11 +89,43 @@ function expectOk(outcome: KernelOutcome): void {
   if (outcome.kind !== 'ok') throw new Error(outcome.message);
 }
 
+export interface LabPlane extends KernelDataPlane {
+  readonly gate: KernelGate;
+  close(): void;
+}
+
+/** Both halves of a node's kernel side, as the agent has them in two threads. */
+function createLabPlane(lab: DataPlaneLab, node: NodeName): LabPlane {
+  const options = { uplink: 'eth0', self: address(NODES[node]), execPrefix: lab.prefix(node) };
+  const runner = { execPrefix: options.execPrefix, deadlineMs: 5000 };
+  const announcer = createAnnouncer({ ...options, self: NODES[node] });
+  const gate = createAnswerGate({ ...options, runner, announcer, nft: createNftables(runner) });
+  const watch: UplinkWatch = watchUplink(
+    options.execPrefix,
+    () => void gate.reassert(),
+    () => undefined,
+  );
+  const plane = createKernelDataPlane({ ...options, tunnelPort: 4790, tunnelVni: 7777 });
+  const close = (): void => {
+    watch.stop();
+    announcer.close();
+  };
+  return {
+    ...plane,
+    gate,
+    close,
+    cleanup() {
+      close();
+      return plane.cleanup();
+    },
+  };
+}
+
 export interface DataPlaneFixture {
   readonly lab: DataPlaneLab;
-  plane(node: NodeName): KernelDataPlane;
+  plane(node: NodeName): LabPlane;
   /** A second instance on a node, as after a restart of its agent. */
-  restart(node: NodeName): Promise<KernelDataPlane>;
+  restart(node: NodeName): Promise<LabPlane>;
   applyAll(wish: Wish, nodes?: readonly NodeName[]): Promise<void>;
   beat(node: NodeName, lifetimeMs?: number): Promise<void>;
   answerAt(node: NodeName): Promise<void>;
@@ -103,17 +139,9 @@ export interface DataPlaneFixture {
 
 export function createDataPlaneFixture(name: string): DataPlaneFixture {
   const lab = createDataPlaneLab(name);
-  const create = (node: NodeName): KernelDataPlane =>
-    createKernelDataPlane({
-      uplink: 'eth0',
-      self: address(NODES[node]),
-      tunnelPort: 4790,
-      tunnelVni: 7777,
-      execPrefix: lab.prefix(node),
-    });
-  const planes = new Map<NodeName, KernelDataPlane>();
-  const plane = (node: NodeName): KernelDataPlane => {
-    const found = planes.get(node) ?? create(node);
+  const planes = new Map<NodeName, LabPlane>();
+  const plane = (node: NodeName): LabPlane => {
+    const found = planes.get(node) ?? createLabPlane(lab, node);
     planes.set(node, found);
     return found;
   };
@@ -122,7 +150,7 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
     lab,
     plane,
     async restart(node) {
-      await plane(node).close();
+      plane(node).close();
       planes.delete(node);
       return plane(node);
     },
@@ -131,8 +159,8 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
     },
     async beat(node, lifetimeMs = LONG_MS) {
       seq += 1;
-      expectOk(await plane(node).gate.insertHeartbeat(SESSION, seq, lifetimeMs));
-      expectOk(await plane(node).gate.grantHeartbeat(SESSION, seq));
+      expectOk(await plane(node).gate.beat(SESSION, seq, { lifetimeMs }));
+      expectOk(await plane(node).gate.grant(SESSION, seq));
     },
     async answerAt(node) {
       await fixture.beat(node);
@@ -144,14 +172,18 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
       await fixture.answerAt(to);
       await fixture.applyAll({ holder: to });
     },
-    counted: async (node, counter) => (await plane(node).readCounters()).packets[counter] ?? 0,
+    counted: async (node, counter) =>
+      counter === 'fenced'
+        ? plane(node).gate.readFenced()
+        : ((await plane(node).readCounters()).packets[counter] ?? 0),
     async reset() {
       for (const node of NODE_NAMES) {
         expectOk(await plane(node).gate.disarm(address(EGRESS)));
         expectOk(await plane(node).gate.flush());
       }
-      await fixture.answerAt('gw1');
+      // An address is armed only where its port map is in the kernel, so the tunnel is there before it.
       await fixture.applyAll({ holder: 'gw1' });
+      await fixture.answerAt('gw1');
     },
     async end() {
       for (const node of planes.values()) await node.cleanup();

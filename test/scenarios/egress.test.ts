@@ -76,7 +76,7 @@ test('an overlapping and an unroutable pool are refused, saying why', async () =
   expect(unroutable).toContain('gw-1: 203.0.113.0/24');
 });
 
-test('a power cut of the gateway: all connections live, the gap is within 5 s, gateways hold no state', async () => {
+test('a power cut of the gateway: all connections live, gateways hold no state', async () => {
   const before = await holderOf(cluster, EGRESS);
   const traffic = await startPodTraffic(cluster, 'my-app', CONNECTIONS);
   await cluster.powerCut(before);
@@ -86,7 +86,8 @@ test('a power cut of the gateway: all connections live, the gap is within 5 s, g
   console.log(
     `power cut: ${before} → ${after}, gap up ${report.udp.longestGapUpMs} ms, down ${report.udp.longestGapDownMs} ms`,
   );
-  expect(Math.max(report.udp.longestGapUpMs, report.udp.longestGapDownMs)).toBeLessThanOrEqual(5000);
+  // Far above what the peers need, below what a Kubernetes Lease would take: bench/ has the figures.
+  expect(Math.max(report.udp.longestGapUpMs, report.udp.longestGapDownMs)).toBeLessThanOrEqual(2000);
   expect(await conntrackEntries(cluster, after, EGRESS)).toBe(0);
   await powerOnToStandby(cluster, EGRESS, before);
   expect(await holderOf(cluster, EGRESS)).toBe(after);

@@ -1,11 +1,10 @@
 /**
- * A small world around the controller's core: an API server in memory that swaps by version, and gateways that heartbeat,
- * answer by the agents' own decision and state what they do. Time is stepped by hand; a write takes effect one step after it
- * was asked for, and its answer arrives another step later. After each step it counts who really answers for each address:
- * a gateway whose heartbeats stopped goes on for a Lease's lifetime, as its kernel would.
+ * A small world around the controller's core: an API server in memory that swaps by version, and gateways
+ * (controllerGateways.ts) that decide among themselves who answers, and state it. Time is stepped by hand; a write takes
+ * effect one step after it was asked for, and its answer arrives another step later. After each step it counts who really
+ * answers for each address.
  */
 
-import { decideAnswering } from '../../failover/core/agent/answering.ts';
 import { stepController } from '../../failover/core/controller/controllerCore.ts';
 import type {
   CollectionEvent,
@@ -20,31 +19,22 @@ import type {
   CollectionName,
   EgressIpObject,
   PolicyObject,
+  VotersObject,
 } from '../../failover/core/controller/controllerView.ts';
 import type { GatewayLease } from '../../failover/core/controller/sessions.ts';
+import type { EgressIp } from '../../failover/core/egressIp.ts';
 import type { GatewayNode, PortDemand } from '../../failover/core/gatewayNode.ts';
+import type { VoterConfig } from '../../failover/core/ownership/voterConfig.ts';
 import { makeAddress } from '../../policy/address.ts';
-import { makeCidr } from '../../policy/cidr.ts';
 import type { NodeFacts, Policy } from '../../policy/model.ts';
-import { GATEWAY_LABEL, ZONE_LABEL } from '../../policy/names.ts';
+import { GATEWAY_LABEL, VOTERS_CONFIG_MAP, ZONE_LABEL } from '../../policy/names.ts';
 import { ok } from '../../policy/result.ts';
+import { emptyGatewayNode, Gateways } from './controllerGateways.ts';
 
 export const STEP_MS = 100;
-const HEARTBEAT_MS = 500;
-const LIFETIME_MS = 3000;
+/** How long a joint voter configuration stands after it is known. */
+export const VOTER_SETTLE_MS = 500;
 const WALL_AT_START_MS = 1_700_000_000_000;
-
-interface Gateway {
-  readonly name: string;
-  session: number;
-  /** Cut off or dead: it neither heartbeats nor hears nor states anything. */
-  alive: boolean;
-  lastBeatMs: number;
-  /** EgressIP name → epoch that its kernel answers for. */
-  answers: Map<string, number>;
-  capacity: number;
-  ready: boolean;
-}
 
 export interface WorldOptions {
   readonly quarantineMs?: number;
@@ -59,7 +49,7 @@ export interface WorldOptions {
 export class World {
   nowMs = 0;
   readonly objects = new Map<string, unknown>();
-  readonly gateways = new Map<string, Gateway>();
+  readonly #gateways = new Gateways(this.#gatewayApi());
   readonly events: Extract<ControllerEffect, { kind: 'record-event' }>[] = [];
   readonly moves: Extract<ControllerEffect, { kind: 'count-move' }>[] = [];
   /** Writes asked for so far. */
@@ -69,11 +59,13 @@ export class World {
   readonly violations: string[] = [];
   #state: ControllerState = initialController();
   #version = 1;
+  /** EgressIP name → the highest epoch it ever had, in whatever life. */
+  readonly #epochs = new Map<string, number>();
   #requests = 0;
   #inbox: ControllerEvent[] = [];
   /** Writes on their way: each step takes up those of the step before, every other step in reverse. */
   #outbox: WriteEffect[] = [];
-  readonly #options: WorldOptions;
+  #options: WorldOptions;
 
   constructor(options: WorldOptions = {}) {
     this.#options = options;
@@ -101,22 +93,16 @@ export class World {
   }
 
   addGateway(name: string, zone = 'a', capacity = 256): void {
-    this.gateways.set(name, {
-      name,
-      session: 1,
-      alive: true,
-      lastBeatMs: this.nowMs,
-      answers: new Map(),
-      capacity,
-      ready: true,
-    });
+    this.#gateways.add(name, capacity, this.nowMs);
     this.addNode(name, { [GATEWAY_LABEL]: '', [ZONE_LABEL]: zone });
-    this.#introduce(name);
-    this.#beat(name);
   }
 
-  addNode(name: string, labels: Readonly<Record<string, string>> = {}, unschedulable = false): void {
-    const node: NodeFacts = { name, labels, addresses: [], podCidrs: [], unschedulable };
+  addNode(
+    name: string,
+    labels: Readonly<Record<string, string>> = {},
+    { unschedulable = false, ready = true }: Partial<Pick<NodeFacts, 'unschedulable' | 'ready'>> = {},
+  ): void {
+    const node: NodeFacts = { name, labels, addresses: [], podCidrs: [], unschedulable, ready };
     this.#put('nodes', name, node);
   }
 
@@ -125,9 +111,14 @@ export class World {
   }
 
   /** A node that is no gateway states which ports it wants. */
-  addWorker(name: string, demand: readonly PortDemand[], selected: GatewayNode['selected'] = []): void {
+  addWorker(name: string, demand: readonly PortDemand[] = [], selected: GatewayNode['selected'] = []): void {
     this.addNode(name);
     this.#put('gatewayNodes', name, { ...emptyGatewayNode(name), demand, selected });
+  }
+
+  /** The configuration as it stands. */
+  voters(): VoterConfig | undefined {
+    return (this.objects.get(`voters/${VOTERS_CONFIG_MAP}`) as VotersObject | undefined)?.config;
   }
 
   addPolicy(policy: Policy, change: Partial<PolicyObject> = {}): void {
@@ -169,28 +160,38 @@ export class World {
       .map(([, value]) => value as EgressIpObject);
   }
 
+  /** Its processes stop, whatever of it answers goes on until the session has run out. */
   kill(name: string): void {
-    this.#gateway(name).alive = false;
+    this.#gateways.get(name).alive = false;
+  }
+
+  /** It goes on as it was, as if nothing had happened. */
+  thaw(name: string): void {
+    this.#gateways.get(name).alive = true;
   }
 
   /** A new agent on the same node: flushed kernel, next session. */
   restart(name: string): void {
-    const gateway = this.#gateway(name);
-    gateway.session = Math.max(gateway.session, this.#lease(name)?.session ?? 0) + 1;
-    gateway.answers = new Map();
-    gateway.alive = true;
-    this.#beat(name);
+    this.#gateways.restart(name);
+  }
+
+  /** It hands over and ends. */
+  close(name: string): void {
+    this.#gateways.get(name).closing = true;
   }
 
   setReady(name: string, ready: boolean): void {
-    this.#gateway(name).ready = ready;
+    this.#gateways.get(name).ready = ready;
+  }
+
+  /** Whether it reaches the API server; its peers it reaches always. */
+  setConnected(name: string, connected: boolean): void {
+    this.#gateways.get(name).connected = connected;
   }
 
   /** Gateways whose kernels answer for the address now. */
   answering(name: string): readonly string[] {
-    return [...this.gateways.values()]
-      .filter((it) => it.answers.has(name) && this.nowMs < it.lastBeatMs + LIFETIME_MS)
-      .map((it) => it.name);
+    return this.#gateways.answering(name, this.nowMs);
   }
 
   /** @param until stops early once it holds */
@@ -200,7 +201,8 @@ export class World {
       const arriving = (this.nowMs / STEP_MS) % 2 === 0 ? this.#outbox : this.#outbox.toReversed();
       this.#outbox = [];
       for (const effect of arriving) this.#write(effect);
-      this.#agents();
+      this.#gateways.step(this.nowMs);
+      this.#learnVoters();
       if (this.apiUp) {
         const arrived = this.#inbox;
         this.#inbox = [];
@@ -213,19 +215,42 @@ export class World {
     return until();
   }
 
+  /** From now on every request is carried out and answered. */
+  endFaults(): void {
+    const { quarantineMs = 0 } = this.#options;
+    this.#options = { quarantineMs };
+  }
+
   setApiUp(up: boolean): void {
     this.apiUp = up;
     this.#post({ kind: up ? 'contact-regained' : 'contact-lost' });
   }
 
-  #gateway(name: string): Gateway {
-    const gateway = this.gateways.get(name);
-    if (gateway === undefined) throw new Error(`World: no gateway ${name}`);
-    return gateway;
+  #gatewayApi(): ConstructorParameters<typeof Gateways>[0] {
+    const isUp = (): boolean => this.apiUp;
+    return {
+      get up() {
+        return isUp();
+      },
+      egressIps: () => new Map(this.egressIps().map(({ egressIp }) => [egressIp.name, egressIp])),
+      gatewayNodes: () => this.#gatewayNodes(),
+      lease: (name) => this.objects.get(`leases/${name}`) as GatewayLease | undefined,
+      voterConfig: () => this.voters() ?? { version: 0, sets: [] },
+      putLease: (lease) => this.#put('leases', lease.gateway, lease),
+      putGatewayNode: (node) => this.#put('gatewayNodes', node.name, node),
+    };
   }
 
-  #lease(name: string): GatewayLease | undefined {
-    return this.objects.get(`leases/${name}`) as GatewayLease | undefined;
+  /** Agents of nodes that are no gateways, as far as their nodes are well. */
+  #learnVoters(): void {
+    const config = this.voters() ?? { version: 0, sets: [] };
+    if (!this.apiUp) return;
+    for (const gatewayNode of this.#gatewayNodes().values()) {
+      const node = this.objects.get(`nodes/${gatewayNode.name}`) as NodeFacts | undefined;
+      if (node?.ready !== true || Object.hasOwn(node.labels, GATEWAY_LABEL)) continue;
+      if (this.#gateways.has(node.name) || gatewayNode.voterConfig.version === config.version) continue;
+      this.#put('gatewayNodes', node.name, { ...gatewayNode, voterConfig: config });
+    }
   }
 
   #put(collection: CollectionName, key: string, value: object): unknown {
@@ -247,74 +272,6 @@ export class World {
     this.#inbox.push({ kind: 'removed', collection, key });
   }
 
-  #beat(name: string): void {
-    const gateway = this.#gateway(name);
-    gateway.lastBeatMs = this.nowMs;
-    this.#put('leases', name, {
-      gateway: name,
-      session: gateway.session,
-      holding: true,
-      durationMs: LIFETIME_MS,
-      version: '',
-    });
-  }
-
-  #introduce(name: string): void {
-    this.#put('gatewayNodes', name, { ...emptyGatewayNode(name), ...this.#report(this.#gateway(name)) });
-  }
-
-  #agents(): void {
-    if (!this.apiUp) return;
-    for (const gateway of this.gateways.values()) {
-      if (!gateway.alive) continue;
-      const lease = this.#lease(gateway.name);
-      // Its heartbeat was refused: the session was declared dead.
-      if (lease === undefined || !lease.holding) this.restart(gateway.name);
-      else if (this.nowMs - gateway.lastBeatMs >= HEARTBEAT_MS) this.#beat(gateway.name);
-      const rights = decideAnswering({
-        node: gateway.name,
-        session: gateway.session,
-        egressIps: this.egressIps().map(({ egressIp }) => egressIp),
-        gatewayNodes: this.#gatewayNodes(),
-      });
-      gateway.answers = new Map(rights);
-      const before = JSON.stringify(this.#gatewayNodes().get(gateway.name), bigints);
-      const kept = this.#gatewayNodes().get(gateway.name);
-      const next = {
-        ...emptyGatewayNode(gateway.name),
-        ...this.#report(gateway),
-        resourceVersion: kept?.resourceVersion ?? '',
-      };
-      if (JSON.stringify(next, bigints) !== before) this.#put('gatewayNodes', gateway.name, next);
-    }
-  }
-
-  #report(gateway: Gateway): Partial<GatewayNode> {
-    const network = makeCidr(4, 0xcb007100n, 24);
-    return {
-      session: gateway.session,
-      capacity: gateway.capacity,
-      dataPlaneReady: gateway.ready,
-      onLink: [{ cidr: network, interfaceName: 'eth0' }],
-      addresses: this.egressIps().map(({ egressIp }) => {
-        const epoch = gateway.answers.get(egressIp.name);
-        const fenced = egressIp.fence.some((it) => it.gateway === gateway.name);
-        return {
-          address: egressIp.address,
-          state:
-            epoch !== undefined
-              ? ('Answering' as const)
-              : fenced
-                ? ('Released' as const)
-                : ('Standby' as const),
-          epoch: epoch ?? egressIp.epoch,
-          session: gateway.session,
-          blocksVersion: egressIp.blocksVersion,
-        };
-      }),
-    };
-  }
-
   #gatewayNodes(): ReadonlyMap<string, GatewayNode> {
     return new Map(
       [...this.objects]
@@ -325,7 +282,8 @@ export class World {
 
   #post(event: ControllerEvent): void {
     const now = { monotonicMs: this.nowMs, wallMs: WALL_AT_START_MS + this.nowMs };
-    const settings = { routable: [], initialPorts: 512, quarantineMs: this.#options.quarantineMs ?? 0 };
+    const quarantineMs = this.#options.quarantineMs ?? 0;
+    const settings = { routable: [], initialPorts: 512, quarantineMs, voterSettleMs: VOTER_SETTLE_MS };
     const step = stepController(this.#state, event, { settings, now });
     this.#state = step.state;
     for (const effect of step.effects) this.#perform(effect);
@@ -378,18 +336,18 @@ export class World {
     const object = `${collection}/${key}`;
     const stored = this.objects.get(object);
     switch (effect.kind) {
-      case 'create-egress-ip':
-        return stored === undefined
-          ? this.#put('egressIps', key, { egressIp: effect.egressIp, status: undefined })
-          : undefined;
+      case 'create-egress-ip': {
+        if (stored !== undefined) return undefined;
+        this.#checkEpoch(effect.egressIp, (this.#epochs.get(key) ?? -1) + 1);
+        return this.#put('egressIps', key, { egressIp: effect.egressIp, status: undefined });
+      }
       case 'replace-egress-ip':
       case 'write-egress-ip-status':
       case 'remove-egress-ip': {
         const kept = stored as EgressIpObject | undefined;
         if (kept?.egressIp.resourceVersion !== effect.egressIp.resourceVersion) return undefined;
         if (effect.kind === 'replace-egress-ip') {
-          if (effect.egressIp.epoch < kept.egressIp.epoch)
-            this.violations.push(`the epoch of ${key} went back`);
+          this.#checkEpoch(effect.egressIp, kept.egressIp.epoch);
           return this.#put('egressIps', key, { ...kept, egressIp: effect.egressIp });
         }
         if (effect.kind === 'write-egress-ip-status')
@@ -408,14 +366,43 @@ export class World {
         this.#remove(collection, key);
         return undefined;
       }
-      case 'close-lease': {
-        const kept = stored as GatewayLease | undefined;
-        if (kept?.version !== effect.resourceVersion) return undefined;
-        return this.#put('leases', key, { ...kept, holding: false });
+      case 'write-voters': {
+        const kept = stored as VotersObject | undefined;
+        if ((kept?.resourceVersion ?? '') !== effect.resourceVersion) return undefined;
+        this.#checkVoters(kept?.config, effect.config);
+        return this.#put('voters', key, { config: effect.config });
       }
       default:
         return effect satisfies never;
     }
+  }
+
+  #checkEpoch({ name, epoch }: EgressIp, least: number): void {
+    if (epoch < least)
+      this.violations.push(`${this.nowMs} ms: the epoch of ${name} is ${epoch} and had to be ${least}`);
+    this.#epochs.set(name, epoch);
+  }
+
+  /** From one set to a joint configuration that differs by one voter, and from there to the second set alone. */
+  #checkVoters(before: VoterConfig | undefined, after: VoterConfig): void {
+    const [old = [], next] = after.sets;
+    if (before === undefined) {
+      if (next === undefined && old.length > 0) return;
+    } else if (before.sets.length === 1) {
+      const gone = old.filter((voter) => next?.includes(voter) !== true);
+      const come = (next ?? []).filter((voter) => !old.includes(voter));
+      const one = gone.length <= 1 && come.length <= 1 && gone.length + come.length > 0;
+      if (`${old}` === `${before.sets[0]}` && after.version === before.version + 1)
+        if (next !== undefined && next.length > 0 && one) return;
+    } else if (
+      `${old}` === `${before.sets[1]}` &&
+      next === undefined &&
+      after.version === before.version + 1
+    ) {
+      return;
+    }
+    const [from, to] = [before, after].map((it) => JSON.stringify(it));
+    this.violations.push(`${this.nowMs} ms: voters went from ${from} to ${to}`);
   }
 
   #check(): void {
@@ -465,30 +452,8 @@ const COLLECTIONS: readonly CollectionName[] = [
   'gatewayNodes',
   'egressIps',
   'leases',
+  'voters',
 ];
-
-function emptyGatewayNode(name: string): GatewayNode {
-  return {
-    name,
-    uid: name,
-    resourceVersion: '',
-    session: 0,
-    interfaces: [],
-    onLink: [],
-    nextHops: [],
-    capacity: 0,
-    dataPlaneReady: false,
-    dataPlaneMessage: '',
-    addresses: [],
-    demand: [],
-    selected: [],
-    versions: { agent: '', kernel: '', nftables: '' },
-  };
-}
-
-function bigints(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? value.toString() : value;
-}
 
 /** `203.0.113.x` for each x; a policy of the kind EgressPolicy. */
 export function policyOf(

@@ -56,6 +56,7 @@ function snapshot(policies: readonly Policy[] = []) {
         addresses: [GATEWAY],
         podCidrs: [],
         unschedulable: false,
+        ready: true,
       },
     ],
     gateways: [

@@ -8,6 +8,14 @@
   value: {{ .Values.logLevel }}
 {{- end -}}
 
+{{/* The time relations that agents and controller must have alike. */}}
+{{- define "sallyport.durations" -}}
+- name: HEARTBEAT_MILLISECONDS
+  value: {{ .Values.failover.heartbeatMilliseconds | quote }}
+- name: SESSION_MILLISECONDS
+  value: {{ .Values.failover.sessionMilliseconds | quote }}
+{{- end -}}
+
 {{/* The Deployments pass the restricted pod security standard. */}}
 {{- define "sallyport.restrictedPod" -}}
 runAsNonRoot: true

@@ -4,17 +4,18 @@ import { makeCidr } from '../../../policy/cidr.ts';
 import type { Policy } from '../../../policy/model.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
+import type { Holding } from '../ownership/messages.ts';
 import {
   type AgentEffect,
   type AgentEvent,
   type AgentState,
   initialAgent,
-  readyToClose,
+  NO_OWNERSHIP,
+  type OwnershipReport,
   stepAgent,
 } from './agentCore.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
 import type { ObservedNode } from './reportNode.ts';
-import { initialSession, type SessionState } from './session.ts';
 
 const EGRESS = makeAddress(4, 0xcb00710an); // 203.0.113.10
 const NAME = formatAddress(EGRESS);
@@ -75,7 +76,19 @@ function gateway(name: string, session: number, statement?: Partial<AddressState
     addresses:
       statement === undefined
         ? []
-        : [{ address: EGRESS, state: 'Standby', epoch: 4, session, blocksVersion: 2, ...statement }],
+        : [
+            {
+              address: EGRESS,
+              state: 'Standby',
+              epoch: 4,
+              index: 0,
+              session,
+              blocksVersion: 2,
+              ...statement,
+            },
+          ],
+    dead: [],
+    voterConfig: { version: 0, sets: [] },
     demand: [],
     selected: [],
     versions: { agent: '', kernel: '', nftables: '' },
@@ -121,11 +134,21 @@ const observed: ObservedNode = {
   dataPlaneReady: true,
   dataPlaneMessage: '',
 };
-const open: SessionState = {
-  ...initialSession({ heartbeatMs: 500, lifetimeMs: 3000, floor: 4 }).state,
-  validUntilMs: 3000,
-  phase: { kind: 'open', session: 5, version: '9' },
-};
+const VOTERS = { version: 3, sets: [['gw-1', 'worker-1', 'worker-2']] };
+/** What the ownership thread says of a gateway whose session is valid. */
+function ownership(change: Partial<OwnershipReport> = {}): AgentEvent {
+  const report = { ...NO_OWNERSHIP, session: 5, config: VOTERS, released: new Map([[NAME, 4]]), ...change };
+  return { kind: 'ownership', report };
+}
+
+function holding(epoch: number, index = 0, blocksVersion = 2): Holding {
+  return { address: NAME, right: { epoch, index }, blocksVersion };
+}
+
+/** Another gateway says by datagram that it answers. */
+function heard({ gateway: node, session }: SessionRef, ...holdings: readonly Holding[]): AgentEvent {
+  return { kind: 'heard', session: { gateway: node, session }, holdings };
+}
 
 function run(events: readonly AgentEvent[], from: AgentState = initialAgent(observed)) {
   let state = from;
@@ -148,27 +171,79 @@ const lastPlan = (effects: readonly AgentEffect[]) => {
   return apply?.kind === 'apply' ? apply.plan : undefined;
 };
 
+const lastOf = <K extends AgentEffect['kind']>(effects: readonly AgentEffect[], kind: K) =>
+  effects.findLast((it): it is Extract<AgentEffect, { readonly kind: K }> => it.kind === kind);
+
 const applied: AgentEvent = { kind: 'applied', ok: true, message: '' };
-const opened: AgentEvent = { kind: 'gateway', session: open };
-const armed: AgentEvent = { kind: 'armed', name: NAME, ok: true };
-const START: readonly AgentEvent[] = [{ kind: 'viewed', view: view() }, opened, applied, armed, applied];
+const answering = ownership({ holdings: [holding(4)], released: new Map() });
+const START: readonly AgentEvent[] = [
+  { kind: 'viewed', view: view() },
+  ownership(),
+  applied,
+  answering,
+  applied,
+  applied,
+];
 
 describe('an agent', () => {
-  test('does nothing to the kernel before its caches have synced', () => {
-    expect(run([opened, { kind: 'observed', observed }]).effects).toEqual([]);
+  test('asks for nothing before its caches have synced', () => {
+    expect(run([answering, heard(OTHER, holding(4, 1)), { kind: 'observed', observed }]).effects).toEqual([]);
   });
 
-  test('arms only once the port map is in the kernel, and states it only once the kernel confirmed', () => {
-    const before = run([{ kind: 'viewed', view: view() }, opened]);
-    expect(kinds(before.effects)).not.toContain('arm');
-    const arming = run([applied], before.state);
-    expect(arming.effects).toContainEqual({ kind: 'arm', name: NAME, address: EGRESS, session: 5 });
-    expect(lastReport(arming.effects)).toBeUndefined();
-    const done = run([armed], arming.state);
-    expect(kinds(done.effects)).toContain('announce');
-    expect(lastReport(done.effects)?.addresses).toEqual([
-      { address: NAME, state: 'Answering', epoch: 4, session: 5, blocksVersion: 2 },
-    ]);
+  test('passes an assignment on as it is, with the ports only once they are in the kernel', () => {
+    const change = { epoch: 5, order: [SELF, OTHER], fence: [{ gateway: 'gw-3', session: 1 }] };
+    const before = run([withIp(change)]);
+    expect(lastOf(before.effects, 'assign')?.assignments.get(NAME)).toEqual({
+      address: NAME,
+      ...change,
+      blocksVersion: undefined,
+    });
+    const after = run([applied], before.state);
+    expect(lastOf(after.effects, 'assign')?.assignments.get(NAME)).toEqual({
+      address: NAME,
+      ...change,
+      blocksVersion: 2,
+    });
+  });
+
+  test('goes on with the ports that are in the kernel while newer ones are on their way there', () => {
+    const started = run(START).state;
+    const grown = withIp({ blocksVersion: 3 });
+    const during = run([grown], started);
+    expect(kinds(during.effects)).toEqual(['apply']);
+    const failed = run([{ kind: 'applied', ok: false, message: 'nft failed' }], during.state);
+    expect(kinds(failed.effects)).not.toContain('assign');
+    const after = run([applied], failed.state);
+    expect(lastOf(after.effects, 'assign')?.assignments.get(NAME)?.blocksVersion).toBe(3);
+  });
+
+  test('passes on what is new once, and nothing where nothing is', () => {
+    const { state, effects } = run(START);
+    // Without the ports, then with them.
+    expect(kinds(effects).filter((kind) => kind === 'assign')).toHaveLength(2);
+    expect(kinds(effects).filter((kind) => kind === 'state')).toHaveLength(1);
+    expect(kinds(run([{ kind: 'viewed', view: view() }], state).effects)).toEqual(['apply']);
+    const gone: AgentEvent = { kind: 'viewed', view: view({ egressIps: new Map() }) };
+    expect(lastOf(run([gone], state).effects, 'assign')?.assignments.size).toBe(0);
+  });
+
+  test('passes no IPv6 address on: it is not served', () => {
+    const six = egressIp({ name: 'fd00--1', address: makeAddress(6, 1n) });
+    const event: AgentEvent = { kind: 'viewed', view: view({ egressIps: new Map([['fd00--1', six]]) }) };
+    expect(lastOf(run([event]).effects, 'assign')?.assignments.size).toBe(0);
+  });
+
+  test('states that it answers only once the ownership thread has it confirmed, by which right', () => {
+    const before = run([{ kind: 'viewed', view: view() }, ownership({ released: new Map() }), applied]);
+    expect(lastReport(before.effects)?.addresses).toEqual([]);
+    const done = run([ownership({ holdings: [holding(4, 1)], released: new Map() })], before.state);
+    expect(lastReport(done.effects)).toMatchObject({
+      session: 5,
+      holding: 1,
+      voterConfigVersion: 3,
+      voterSets: [['gw-1', 'worker-1', 'worker-2']],
+      addresses: [{ address: NAME, state: 'Answering', epoch: 4, index: 1, session: 5, blocksVersion: 2 }],
+    });
   });
 
   test('sends its own pods to itself once it answers, with all its ports', () => {
@@ -192,38 +267,96 @@ describe('an agent', () => {
     });
   });
 
-  test('disarms before it states that it released, when another one is first', () => {
-    const started = run(START).state;
-    const moved = run([withIp({ epoch: 5, order: [OTHER], fence: [SELF] })], started);
-    expect(moved.effects).toContainEqual({ kind: 'disarm', name: NAME, address: EGRESS });
-    expect(lastReport(moved.effects)?.addresses).toEqual([]);
-    const released = run([{ kind: 'disarmed', name: NAME, ok: true }], moved.state);
-    expect(lastReport(released.effects)?.addresses).toMatchObject([
-      { state: 'Released', epoch: 5, session: 5 },
+  test.each([
+    { name: 'a fenced one lets go', fence: [SELF], order: [OTHER], state: 'Released' },
+    { name: 'one that is not fenced stands by', fence: [], order: [OTHER, SELF], state: 'Standby' },
+  ])(
+    '$name: it is stated with the epoch below which nothing will be answered any more',
+    ({ fence, order, state }) => {
+      const moved = run([withIp({ epoch: 5, order, fence })], run(START).state);
+      // Until the thread says otherwise the kernel answers by the old right.
+      const during = lastReport(moved.effects)?.addresses ?? [{ state: 'Answering', epoch: 4 }];
+      expect(during).toMatchObject([{ state: 'Answering', epoch: 4 }]);
+      const disarming = run([ownership({ released: new Map() })], moved.state);
+      expect(lastReport(disarming.effects)).toMatchObject({ holding: 0, addresses: [] });
+      const released = run([ownership({ released: new Map([[NAME, 5]]) })], disarming.state);
+      expect(lastReport(released.effects)?.addresses).toEqual([
+        { address: NAME, state, epoch: 5, index: 0, session: 5, blocksVersion: 2 },
+      ]);
+    },
+  );
+
+  test('without a session it says nothing of any address, whatever it held', () => {
+    const { state } = run(START);
+    const over = run([ownership({ session: 0, holdings: [], released: new Map([[NAME, 4]]) })], state);
+    expect(lastReport(over.effects)).toMatchObject({ session: 0, holding: 0, addresses: [] });
+  });
+
+  test('without its ports in the kernel it says nothing of an address', () => {
+    expect(lastReport(run([{ kind: 'viewed', view: view() }, ownership()]).effects)?.addresses).toEqual([]);
+  });
+
+  test('states verdicts until the gateway that they are about has a later session', () => {
+    const verdict = ownership({
+      dead: [
+        { gateway: 'gw-3', session: 9 },
+        { gateway: 'gw-2', session: 3 },
+      ],
+    });
+    const { state, effects } = run([{ kind: 'viewed', view: view() }, verdict]);
+    expect(lastReport(effects)?.dead).toEqual([
+      { gateway: 'gw-2', session: 3 },
+      { gateway: 'gw-3', session: 9 },
     ]);
-  });
-
-  test('a disarm that failed is asked for again and nothing is stated meanwhile', () => {
-    const moved = run([...START, withIp({ epoch: 5, order: [OTHER], fence: [SELF] })]).state;
-    const again = run([{ kind: 'disarmed', name: NAME, ok: false }], moved);
-    expect(kinds(again.effects)).toContain('disarm');
-    expect(lastReport(again.effects)).toBeUndefined();
-  });
-
-  test('an arm whose outcome is not known is disarmed before it is tried again', () => {
-    const arming = run([{ kind: 'viewed', view: view() }, opened, applied]).state;
-    const failed = run([{ kind: 'armed', name: NAME, ok: false }], arming);
-    expect(kinds(failed.effects)).toContain('disarm');
-    expect(kinds(run([{ kind: 'disarmed', name: NAME, ok: true }], failed.state).effects)).toContain('arm');
+    const again = run([withIp({}, gateway('gw-2', 4))], state);
+    expect(lastReport(again.effects)?.dead).toEqual([{ gateway: 'gw-3', session: 9 }]);
   });
 
   test('keeps sending to the old holder until the new one says that it answers', () => {
     const old = gateway('gw-2', 3, { state: 'Answering', epoch: 4, blocksVersion: 1 });
-    const { effects } = run([withIp({ epoch: 5, order: [SELF], fence: [OTHER] }, old), opened, applied]);
-    expect(kinds(effects)).not.toContain('arm');
+    const { state, effects } = run([
+      withIp({ epoch: 5, order: [SELF], fence: [OTHER] }, old),
+      ownership(),
+      applied,
+    ]);
     expect(lastPlan(effects)?.addresses).toMatchObject([
       { holder: 'gw-2', usable: [{ first: 1024, last: 1535 }] },
     ]);
+    const own = run([applied, ownership({ holdings: [holding(5)] }), applied], state);
+    expect(lastPlan(own.effects)?.addresses[0]?.holder).toBe('gw-1');
+  });
+
+  test('sends to a standby that took over as soon as it says so, long before the API does', () => {
+    const dead = gateway('gw-2', 3, { state: 'Answering', epoch: 4 });
+    const next: SessionRef = { gateway: 'gw-3', session: 1 };
+    const started = run([withIp({ order: [OTHER, next] }, dead), applied]).state;
+    const moved = run([heard(next, holding(4, 1, 1))], started);
+    expect(kinds(moved.effects)).toEqual(['apply']);
+    expect(lastPlan(moved.effects)?.addresses).toMatchObject([
+      { holder: 'gw-3', usable: [{ first: 1024, last: 1535 }] },
+    ]);
+  });
+
+  test('sends on by its own right, unless another gateway says that it answers by a higher one', () => {
+    const started = run(START).state;
+    const lower = run([heard(OTHER, holding(3, 7)), applied], started);
+    expect(lastPlan(lower.effects)?.addresses[0]?.holder).toBe('gw-1');
+    const higher = run([heard(OTHER, holding(4, 1)), applied], lower.state);
+    expect(lastPlan(higher.effects)?.addresses[0]?.holder).toBe('gw-2');
+  });
+
+  test('hears the same word again without a new plan, a newer one of the same gateway with one', () => {
+    const { state } = run([heard(OTHER, holding(4, 1, 1)), applied], run(START).state);
+    expect(run([heard(OTHER, holding(4, 1, 1))], state).effects).toEqual([]);
+    const grown = run([heard(OTHER, holding(4, 1, 2))], state);
+    expect(kinds(grown.effects)).toEqual(['apply']);
+    expect(grown.state.heard.get(NAME)).toHaveLength(1);
+  });
+
+  test('forgets what it heard of an address that is no more', () => {
+    const { state } = run([heard(OTHER, holding(4, 1)), applied], run(START).state);
+    const gone = run([{ kind: 'viewed', view: view({ egressIps: new Map() }) }], state);
+    expect(gone.state.heard.size).toBe(0);
   });
 
   test('goes on sending to a holder that released, until its successor says that it answers', () => {
@@ -295,70 +428,115 @@ describe('an agent', () => {
   });
 
   test('with nobody in order its pods are refused, not left to wait', () => {
-    const { effects } = run([withIp({ order: [] }), opened, applied]);
+    const { effects } = run([withIp({ order: [] }), ownership(), applied]);
     expect(lastPlan(effects)?.addresses[0]?.holder).toBeUndefined();
     expect(lastPlan(effects)?.pods[0]?.routes[0]?.action).toEqual({ kind: 'refuse' });
   });
 
   test('a policy that no EgressIP names is not programmed', () => {
-    const { effects } = run([withIp({ policies: [] }), opened, applied]);
+    const { effects } = run([withIp({ policies: [] }), ownership(), applied]);
     expect(lastPlan(effects)?.pods).toEqual([]);
   });
 
-  test('after a flush it knows nothing of the kernel and arms again under the new session only', () => {
-    const started = run(START).state;
-    const lost = { ...started, session: { ...open, phase: { kind: 'flushing' } } } as const;
-    const flushed = run([{ kind: 'session', event: { kind: 'flushed', ok: true, nowMs: 9 } }], lost);
-    expect(flushed.state.answers.size).toBe(0);
-    expect(kinds(flushed.effects)).not.toContain('arm');
+  test('a report that was not written is written again', () => {
+    const { state } = run(START);
+    expect(
+      run([ownership({ holdings: [holding(4)], released: new Map() }), applied], state).effects,
+    ).toHaveLength(1);
+    expect(lastReport(run([{ kind: 'report-failed' }], state).effects)).toMatchObject({ holding: 1 });
   });
 
-  test('on stop it disarms everything and only then lets the session close', () => {
-    const stopping = run([{ kind: 'stop' }], run(START).state);
-    expect(kinds(stopping.effects)).toContain('disarm');
-    expect(readyToClose(stopping.state)).toBe(false);
-    expect(readyToClose(run([{ kind: 'disarmed', name: NAME, ok: true }], stopping.state).state)).toBe(true);
+  test('a plan that failed is tried again, and the node says that its data plane is not ready', () => {
+    const during = run([{ kind: 'viewed', view: view() }]).state;
+    const failed = run([{ kind: 'applied', ok: false, message: 'nft failed' }], during);
+    expect(kinds(failed.effects)).toContain('apply');
+    expect(lastReport(failed.effects)).toMatchObject({
+      dataPlaneReady: false,
+      dataPlaneMessage: 'nft failed',
+    });
+    // What is seen on the node says nothing of that.
+    const seen = run([{ kind: 'observed', observed }], failed.state);
+    expect(seen.state.observed.dataPlaneReady).toBe(false);
+    expect(lastReport(run([applied], seen.state).effects)).toMatchObject({ dataPlaneReady: true });
+  });
+
+  test('applies one plan at a time, and the newest when that is done', () => {
+    const during = run([{ kind: 'viewed', view: view() }]);
+    const waiting = run([withIp({ blocksVersion: 3 }), { kind: 'resync' }, answering], during.state);
+    expect(kinds(waiting.effects)).not.toContain('apply');
+    expect(kinds(run([applied], waiting.state).effects).filter((kind) => kind === 'apply')).toHaveLength(1);
   });
 });
 
-describe('a fence entry holds the new holder back', () => {
-  const fenced = (other: GatewayNode) =>
-    kinds(
-      run([withIp({ epoch: 5, order: [SELF], fence: [OTHER] }, other), opened, applied]).effects,
-    ).includes('arm');
+describe('what the ownership thread hears of the API', () => {
+  const word = (event: AgentEvent) => lastOf(run([event]).effects, 'state');
+  const nodes = (...gateways: readonly GatewayNode[]): AgentEvent => ({
+    kind: 'viewed',
+    view: view({
+      egressIps: new Map([[NAME, egressIp({ epoch: 5, order: [SELF], fence: [OTHER] })]]),
+      gatewayNodes: new Map(gateways.map((it) => [it.name, it])),
+    }),
+  });
+
+  test('each session that its own gateway has followed by a later one, and each that others heard to be dead', () => {
+    const dead = [
+      { gateway: 'gw-2', session: 4 },
+      { gateway: 'gw-4', session: 2 },
+    ];
+    const event = nodes(gateway('gw-2', 3), gateway('gw-3', 1), { ...gateway('gw-1', 5), dead });
+    expect(word(event)?.dead).toEqual([
+      { gateway: 'gw-2', session: 4 },
+      { gateway: 'gw-1', session: 4 },
+      { gateway: 'gw-4', session: 2 },
+    ]);
+  });
+
+  test('of several words about one gateway the highest session', () => {
+    const says = (name: string, session: number) => ({
+      ...gateway(name, 1),
+      dead: [{ gateway: 'gw-2', session }],
+    });
+    const about = (event: AgentEvent) => word(event)?.dead.filter((it) => it.gateway === 'gw-2');
+    expect(about(nodes(says('gw-3', 7), says('gw-4', 6)))).toEqual([{ gateway: 'gw-2', session: 7 }]);
+    expect(about(nodes(gateway('gw-2', 9), says('gw-3', 7)))).toEqual([{ gateway: 'gw-2', session: 8 }]);
+  });
 
   test.each([
     {
-      name: 'while it says that it answers',
-      other: gateway('gw-2', 3, { state: 'Answering', epoch: 4 }),
-      arms: false,
+      name: 'says that it answers',
+      other: gateway('gw-2', 3, { state: 'Answering', epoch: 5 }),
+      epoch: undefined,
     },
+    { name: 'says nothing', other: gateway('gw-2', 3), epoch: undefined },
+    { name: 'released', other: gateway('gw-2', 3, { state: 'Released', epoch: 5 }), epoch: 5 },
+    // Whether that is enough is for the thread to judge.
     {
-      name: 'while it released at an older epoch only',
+      name: 'released at an older epoch',
       other: gateway('gw-2', 3, { state: 'Released', epoch: 4 }),
-      arms: false,
-    },
-    { name: 'while it says nothing', other: gateway('gw-2', 3), arms: false },
-    {
-      name: 'no longer once it released at this epoch',
-      other: gateway('gw-2', 3, { state: 'Released', epoch: 5 }),
-      arms: true,
+      epoch: 4,
     },
     {
-      name: 'no longer once it stands by at a later epoch',
+      name: 'stands by at a later epoch',
       other: gateway('gw-2', 3, { state: 'Standby', epoch: 6 }),
-      arms: true,
+      epoch: 6,
     },
-    { name: 'no longer once its gateway opened a later session', other: gateway('gw-2', 4), arms: true },
     {
-      name: 'while an older session said that it released',
-      other: {
-        ...gateway('gw-2', 3, { state: 'Released', epoch: 5 }),
-        addresses: [{ address: EGRESS, state: 'Released', epoch: 5, session: 2, blocksVersion: 2 }],
-      } as const,
-      arms: false,
+      name: 'released under an older session',
+      other: gateway('gw-2', 3, { state: 'Released', epoch: 5, session: 2 }),
+      epoch: undefined,
     },
-  ])('$name', ({ other, arms }) => {
-    expect(fenced(other)).toBe(arms);
+    {
+      name: 'released under a later session, which is the death of this one',
+      other: gateway('gw-2', 4, { state: 'Released', epoch: 5, session: 4 }),
+      epoch: undefined,
+    },
+  ])('a fenced session that $name', ({ other, epoch }) => {
+    const released = epoch === undefined ? [] : [{ session: OTHER, address: NAME, epoch }];
+    expect(word(nodes(other))?.released).toEqual(released);
+  });
+
+  test('nothing of the letting go of sessions that nobody waits for', () => {
+    const other = gateway('gw-2', 3, { state: 'Released', epoch: 5 });
+    expect(word(withIp({ epoch: 5, order: [SELF, OTHER], fence: [] }, other))?.released).toEqual([]);
   });
 });

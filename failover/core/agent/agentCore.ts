@@ -1,41 +1,52 @@
 /**
- * The agent's decisions as `step(state, event) → effects`, level-triggered: whatever happened, it compares what the
- * node should hold with what its kernel is known to hold and asks for the difference. At most one command per address
- * and one data-plane apply are under way. It disarms before it states, states only what the kernel confirmed, and arms
- * before it asks anyone to send here.
+ * The agent's decisions about its own node, as `step(state, event) → effects`, level-triggered: whatever happened, it
+ * compares what the node should hold with what its kernel is known to hold and asks for the difference. At most one
+ * apply is under way. What it says of itself is only what the kernel, or the ownership thread, has confirmed.
+ *
+ * Who answers for an address is decided in core/ownership, on a thread of its own: here its word is one input among
+ * others, and the assignments that the API brings are passed on to it.
  *
  * Relies on the runner to carry effects out and to report each one's outcome. Leaves the wire and the clock to it.
  */
-import type { Address } from '../../../policy/model.ts';
 import type { NodeDataPlane } from '../dataPlane.ts';
+import type { SessionRef } from '../egressIp.ts';
+import type { Assignment } from '../ownership/addresses.ts';
+import type { Holding } from '../ownership/messages.ts';
+import type { VoterConfig } from '../ownership/voterConfig.ts';
 import type { AgentView } from './agentView.ts';
-import { decideAnswering } from './answering.ts';
+import type { Claim } from './holders.ts';
+import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
 import { type Holder, planNode } from './planNode.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
 import { selectPods } from './selectPods.ts';
-import {
-  openSession,
-  type SessionEffect,
-  type SessionEvent,
-  type SessionState,
-  stepSession,
-} from './session.ts';
 
-/** What the kernel is known to hold for one address. Absent from the map: it answers nothing for it. */
-interface KernelAnswer {
-  readonly address: Address;
+/** What the ownership thread says of this node, all of it confirmed. */
+export interface OwnershipReport {
+  /** The session that was valid once; 0: none. */
   readonly session: number;
-  readonly epoch: number;
-  readonly stage: 'arming' | 'armed' | 'disarming';
+  /** The kernel answers for these. */
+  readonly holdings: readonly Holding[];
+  /** EgressIP name → the epoch below which this session will never answer for it. */
+  readonly released: ReadonlyMap<string, number>;
+  readonly dead: readonly SessionRef[];
+  readonly config: VoterConfig | undefined;
 }
+
+export const NO_OWNERSHIP: OwnershipReport = {
+  session: 0,
+  holdings: [],
+  released: new Map(),
+  dead: [],
+  config: undefined,
+};
 
 export interface AgentState {
   /** Undefined until every cache has synced once: nothing is changed in the kernel before. */
   readonly view: AgentView | undefined;
   readonly observed: ObservedNode;
-  /** Undefined while this node is no gateway. */
-  readonly session: SessionState | undefined;
-  readonly answers: ReadonlyMap<string, KernelAnswer>;
+  readonly ownership: OwnershipReport;
+  /** EgressIP name → what gateways said by datagram, the newest word of each. */
+  readonly heard: ReadonlyMap<string, readonly Claim[]>;
   readonly applying: ReadonlyMap<string, number> | undefined;
   readonly applyWanted: boolean;
   /** EgressIP name → `blocksVersion` that the kernel holds. */
@@ -45,29 +56,27 @@ export interface AgentState {
   /** What a former run left in the kernel: see `planNode`. */
   readonly recalled: ReadonlyMap<string, string>;
   readonly lastReport: string;
-  readonly stopping: boolean;
+  readonly lastAssigned: string;
+  readonly lastWord: string;
 }
 
 export type AgentEvent =
   | { readonly kind: 'viewed'; readonly view: AgentView }
   | { readonly kind: 'observed'; readonly observed: ObservedNode }
-  | { readonly kind: 'gateway'; readonly session: SessionState }
-  | { readonly kind: 'session'; readonly event: SessionEvent }
-  | { readonly kind: 'armed'; readonly name: string; readonly ok: boolean }
-  | { readonly kind: 'disarmed'; readonly name: string; readonly ok: boolean }
+  | { readonly kind: 'ownership'; readonly report: OwnershipReport }
+  | { readonly kind: 'heard'; readonly session: SessionRef; readonly holdings: readonly Holding[] }
   | { readonly kind: 'applied'; readonly ok: boolean; readonly message: string }
   /** Time to compare with the kernel again: somebody else may have changed it. */
   | { readonly kind: 'resync' }
-  | { readonly kind: 'report-failed' }
-  | { readonly kind: 'stop' };
+  | { readonly kind: 'report-failed' };
 
 export type AgentEffect =
-  | SessionEffect
-  | { readonly kind: 'arm'; readonly name: string; readonly address: Address; readonly session: number }
-  | { readonly kind: 'disarm'; readonly name: string; readonly address: Address }
-  | { readonly kind: 'announce'; readonly addresses: readonly Address[] }
   | { readonly kind: 'apply'; readonly plan: NodeDataPlane }
-  | { readonly kind: 'report'; readonly report: NodeReport };
+  | { readonly kind: 'report'; readonly report: NodeReport }
+  /** To the ownership thread: every address, as the API has it. */
+  | { readonly kind: 'assign'; readonly assignments: ReadonlyMap<string, Assignment> }
+  /** To the ownership thread: what the API says of sessions. */
+  | ({ readonly kind: 'state' } & ApiWord);
 
 export interface AgentStep {
   readonly state: AgentState;
@@ -81,63 +90,45 @@ export function initialAgent(
   return {
     view: undefined,
     observed,
-    session: undefined,
-    answers: new Map(),
+    ownership: NO_OWNERSHIP,
+    heard: new Map(),
     applying: undefined,
     applyWanted: false,
     confirmed: new Map(),
     holders: new Map(),
     recalled,
     lastReport: '',
-    stopping: false,
+    lastAssigned: '',
+    lastWord: '',
   };
 }
 
 export function stepAgent(state: AgentState, event: AgentEvent): AgentStep {
   const absorbed = absorb(state, event);
-  const answered = reconcileAnswers(absorbed.state);
-  const applied = reconcileApply(answered.state);
-  const reported = reconcileReport(applied.state);
-  return {
-    state: reported.state,
-    effects: [...absorbed.effects, ...answered.effects, ...applied.effects, ...reported.effects],
-  };
+  const { view } = absorbed;
+  if (view === undefined) return { state: absorbed, effects: [] };
+  const applied = reconcileApply(absorbed, view);
+  const assigned = reconcileOwnership(applied.state, view);
+  const reported = reconcileReport(assigned.state, view);
+  return { state: reported.state, effects: [...applied.effects, ...assigned.effects, ...reported.effects] };
 }
 
-/** True once a stopping agent has disarmed everything: the session may be closed. */
-export function readyToClose(state: AgentState): boolean {
-  return state.stopping && state.answers.size === 0;
-}
-
-/** Egress IPs that our kernel answers for, confirmed → epoch. */
-export function answeredEpochs(state: AgentState): ReadonlyMap<string, number> {
-  return new Map(
-    [...state.answers].filter(([, it]) => it.stage === 'armed').map(([name, it]) => [name, it.epoch]),
-  );
-}
-
-function absorb(state: AgentState, event: AgentEvent): AgentStep {
+function absorb(state: AgentState, event: AgentEvent): AgentState {
   switch (event.kind) {
     case 'viewed':
-      return { state: { ...state, view: event.view, applyWanted: true }, effects: [] };
+      return { ...state, view: event.view, applyWanted: true };
     case 'observed':
-      return { state: { ...state, observed: keepReadiness(event.observed, state.observed) }, effects: [] };
-    case 'gateway':
-      return { state: { ...state, session: event.session }, effects: [] };
-    case 'session':
-      return absorbSession(state, event.event);
-    case 'armed':
-      return absorbArmed(state, event.name, event.ok);
-    case 'disarmed':
-      return absorbDisarmed(state, event.name, event.ok);
+      return { ...state, observed: keepReadiness(event.observed, state.observed) };
+    case 'ownership':
+      return { ...state, ownership: event.report, applyWanted: true };
+    case 'heard':
+      return absorbHeard(state, event.session, event.holdings);
     case 'applied':
       return absorbApplied(state, event.ok, event.message);
     case 'resync':
-      return { state: { ...state, applyWanted: true }, effects: [] };
+      return { ...state, applyWanted: true };
     case 'report-failed':
-      return { state: { ...state, lastReport: '' }, effects: [] };
-    case 'stop':
-      return { state: { ...state, stopping: true }, effects: [] };
+      return { ...state, lastReport: '' };
     default:
       return event satisfies never;
   }
@@ -149,100 +140,60 @@ function keepReadiness(observed: ObservedNode, known: ObservedNode): ObservedNod
   return { ...observed, dataPlaneReady, dataPlaneMessage };
 }
 
-function absorbSession(state: AgentState, event: SessionEvent): AgentStep {
-  if (state.session === undefined) return { state, effects: [] };
-  const stepped = stepSession(state.session, event);
-  // A flush took every right out of the kernel: what we knew of it is void.
-  const answers = event.kind === 'flushed' && event.ok ? new Map<string, KernelAnswer>() : state.answers;
-  return { state: { ...state, session: stepped.state, answers }, effects: stepped.effects };
+/** A gateway repeats itself until everybody has heard: only news are worth an apply. */
+function absorbHeard(
+  state: AgentState,
+  { gateway, session }: SessionRef,
+  holdings: readonly Holding[],
+): AgentState {
+  const heard = new Map(state.heard);
+  let news = false;
+  for (const { address, right, blocksVersion } of holdings) {
+    const claim: Claim = { node: gateway, session, right, blocksVersion };
+    const before = heard.get(address) ?? [];
+    if (before.some((it) => JSON.stringify(it) === JSON.stringify(claim))) continue;
+    heard.set(address, [...before.filter(({ node }) => node !== gateway), claim]);
+    news = true;
+  }
+  return news ? { ...state, heard, applyWanted: true } : state;
 }
 
-function absorbArmed(state: AgentState, name: string, ok: boolean): AgentStep {
-  const answer = state.answers.get(name);
-  if (answer?.stage !== 'arming') return { state, effects: [] };
-  // A failed or uncertain command may have taken effect: disarm before trying again.
-  const stage = ok ? 'armed' : 'disarming';
-  const next = {
-    ...state,
-    answers: new Map(state.answers).set(name, { ...answer, stage }),
-    applyWanted: true,
-  } as const;
-  return ok
-    ? { state: next, effects: [{ kind: 'announce', addresses: [answer.address] }] }
-    : { state: next, effects: [{ kind: 'disarm', name, address: answer.address }] };
-}
-
-function absorbDisarmed(state: AgentState, name: string, ok: boolean): AgentStep {
-  const answer = state.answers.get(name);
-  if (answer?.stage !== 'disarming') return { state, effects: [] };
-  if (!ok) return { state, effects: [{ kind: 'disarm', name, address: answer.address }] };
-  const answers = new Map(state.answers);
-  answers.delete(name);
-  return { state: { ...state, answers, applyWanted: true }, effects: [] };
-}
-
-function absorbApplied(state: AgentState, ok: boolean, message: string): AgentStep {
+function absorbApplied(state: AgentState, ok: boolean, message: string): AgentState {
   const confirmed = ok && state.applying !== undefined ? state.applying : state.confirmed;
   const observed = { ...state.observed, dataPlaneReady: ok, dataPlaneMessage: ok ? '' : message };
-  return {
-    state: { ...state, applying: undefined, applyWanted: state.applyWanted || !ok, confirmed, observed },
-    effects: [],
-  };
+  return { ...state, applying: undefined, applyWanted: state.applyWanted || !ok, confirmed, observed };
 }
 
-function reconcileAnswers(state: AgentState): AgentStep {
-  const { view } = state;
-  if (view === undefined) return { state, effects: [] };
-  const session = state.session === undefined || state.stopping ? undefined : openSession(state.session);
-  const rights = decideAnswering({
-    node: view.node,
-    session,
-    egressIps: [...view.egressIps.values()],
-    gatewayNodes: view.gatewayNodes,
-  });
-  const answers = new Map(state.answers);
-  const effects: AgentEffect[] = [];
-  for (const [name, answer] of state.answers) {
-    const epoch = rights.get(name);
-    if (answer.stage !== 'armed') continue;
-    if (epoch === undefined || answer.session !== session) {
-      answers.set(name, { ...answer, stage: 'disarming' });
-      effects.push({ kind: 'disarm', name, address: answer.address });
-    } else if (epoch !== answer.epoch) answers.set(name, { ...answer, epoch });
-  }
-  for (const [name, epoch] of rights) {
-    const address = view.egressIps.get(name)?.address;
-    // The port map must be in the kernel first: whoever sends here has to find its way.
-    if (session === undefined || address === undefined || answers.has(name) || !state.confirmed.has(name))
-      continue;
-    answers.set(name, { address, session, epoch, stage: 'arming' });
-    effects.push({ kind: 'arm', name, address, session });
-  }
-  return { state: { ...state, answers }, effects };
-}
-
-function reconcileApply(state: AgentState): AgentStep {
-  if (state.view === undefined || !state.applyWanted || state.applying !== undefined)
-    return { state, effects: [] };
-  const known = { answered: answeredEpochs(state), holders: state.holders, recalled: state.recalled };
-  const plan = planNode(state.view, selectPods(state.view), known);
+function reconcileApply(state: AgentState, view: AgentView): AgentStep {
+  if (!state.applyWanted || state.applying !== undefined) return { state, effects: [] };
+  const { holders, recalled, ownership } = state;
+  const heard = forgetGone(state.heard, view);
+  const plan = planNode(view, selectPods(view), { holdings: ownership.holdings, heard, holders, recalled });
   return {
-    state: { ...state, applying: plan.versions, applyWanted: false, holders: plan.holders },
+    state: { ...state, heard, applying: plan.versions, applyWanted: false, holders: plan.holders },
     effects: [{ kind: 'apply', plan: plan.dataPlane }],
   };
 }
 
-function reconcileReport(state: AgentState): AgentStep {
-  if (state.view === undefined) return { state, effects: [] };
-  const session = state.session === undefined ? undefined : openSession(state.session);
-  const report = reportNode({
-    view: state.view,
-    observed: state.observed,
-    session: session ?? 0,
-    answered: answeredEpochs(state),
-    changing: new Set([...state.answers].filter(([, it]) => it.stage !== 'armed').map(([name]) => name)),
-    confirmed: state.confirmed,
-  });
+function forgetGone(heard: AgentState['heard'], { egressIps }: AgentView): AgentState['heard'] {
+  return new Map([...heard].filter(([name]) => egressIps.has(name)));
+}
+
+/** The ownership thread hears of assignments whose ports are in the kernel: whoever sends here has to find its way. */
+function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
+  const assignments = assignmentsOf(view, state.confirmed);
+  const assigned = JSON.stringify([...assignments]);
+  const word = wordOf(view);
+  const said = JSON.stringify(word);
+  const effects: AgentEffect[] = [];
+  if (said !== state.lastWord) effects.push({ kind: 'state', ...word });
+  if (assigned !== state.lastAssigned) effects.push({ kind: 'assign', assignments });
+  return { state: { ...state, lastAssigned: assigned, lastWord: said }, effects };
+}
+
+function reconcileReport(state: AgentState, view: AgentView): AgentStep {
+  const { observed, ownership, confirmed } = state;
+  const report = reportNode({ view, observed, ownership, confirmed });
   const text = JSON.stringify(report);
   if (text === state.lastReport) return { state, effects: [] };
   return { state: { ...state, lastReport: text }, effects: [{ kind: 'report', report }] };

@@ -10,8 +10,9 @@ import type { Cidr } from '../../../policy/model.ts';
 import type { EgressAddressPlan, NodeDataPlane, TunnelEndpoint } from '../dataPlane.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { GatewayNode } from '../gatewayNode.ts';
+import { compareRights, type Holding } from '../ownership/messages.ts';
 import type { AgentView } from './agentView.ts';
-import { decideHolder, statementOf } from './answering.ts';
+import { type Claim, decideHolder, statementOf } from './holders.ts';
 import type { PodSelection } from './selectPods.ts';
 
 /** Where a node sends an address's packets, and the newest `blocksVersion` that was confirmed from there. */
@@ -29,8 +30,10 @@ export interface NodePlan {
 }
 
 export interface KnownAnswers {
-  /** Names of egress IPs that our own kernel answers for → the epoch. */
-  readonly answered: ReadonlyMap<string, number>;
+  /** What our own kernel answers for. */
+  readonly holdings: readonly Holding[];
+  /** EgressIP name → what other gateways said by datagram. */
+  readonly heard: ReadonlyMap<string, readonly Claim[]>;
   /** Where the last plan sent. */
   readonly holders: ReadonlyMap<string, Holder>;
   /** Egress IP as text → tunnel MAC of the gateway that a former run of this agent left in the kernel. */
@@ -72,12 +75,12 @@ function chooseHolder(
   egressIp: EgressIp,
   known: KnownAnswers & { readonly others: readonly GatewayNode[] },
 ): Holder | undefined {
-  const remote = decideHolder(egressIp, known.others);
-  const answeredAt = known.answered.get(egressIp.name);
-  if (answeredAt !== undefined && answeredAt >= (remote?.statement.epoch ?? 0)) {
+  const remote = decideHolder(egressIp, known.others, known.heard.get(egressIp.name) ?? []);
+  const own = known.holdings.find(({ address }) => address === egressIp.name);
+  if (own !== undefined && (remote === undefined || compareRights(own.right, remote.right) >= 0)) {
     return { node: view.node, blocksVersion: egressIp.blocksVersion };
   }
-  if (remote !== undefined) return { node: remote.node, blocksVersion: remote.statement.blocksVersion };
+  if (remote !== undefined) return { node: remote.node, blocksVersion: remote.blocksVersion };
   if (egressIp.order.length === 0) return undefined;
   return known.holders.get(egressIp.name) ?? recallHolder(view, egressIp, known);
 }

@@ -3,6 +3,8 @@
  * kernel confirmed is stated; an address whose command is still under way is left out, so nobody acts on a guess.
  */
 import { formatAddress } from '../../../policy/address.ts';
+import type { SessionRef } from '../egressIp.ts';
+import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
 import { demandOf } from './planNode.ts';
 import { selectPods } from './selectPods.ts';
@@ -35,9 +37,13 @@ export interface NodeReport {
     readonly address: string;
     readonly state: 'Answering' | 'Released' | 'Standby';
     readonly epoch: number;
+    readonly index: number;
     readonly session: number;
     readonly blocksVersion: number;
   }[];
+  readonly dead: readonly SessionRef[];
+  readonly voterConfigVersion: number;
+  readonly voterSets: readonly (readonly string[])[];
   readonly demand: readonly { readonly address: string; readonly ports: number }[];
   readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];
   readonly versions: ObservedNode['versions'];
@@ -51,32 +57,23 @@ const MINIMUM_DEMAND_PORTS = 64;
 export function reportNode(known: {
   readonly view: AgentView;
   readonly observed: ObservedNode;
-  readonly session: number;
-  readonly answered: ReadonlyMap<string, number>;
-  readonly changing: ReadonlySet<string>;
+  readonly ownership: OwnershipReport;
   readonly confirmed: ReadonlyMap<string, number>;
 }): NodeReport {
-  const { view, observed, session } = known;
+  const { view, observed, ownership } = known;
   const selection = selectPods(view);
-  const addresses: NodeReport['addresses'][number][] = [];
-  for (const egressIp of sortedEgressIps(view)) {
-    const blocksVersion = known.confirmed.get(egressIp.name);
-    if (session === 0 || blocksVersion === undefined || known.changing.has(egressIp.name)) continue;
-    const answeredAt = known.answered.get(egressIp.name);
-    const fenced = egressIp.fence.some(({ gateway }) => gateway === view.node);
-    const state = answeredAt !== undefined ? 'Answering' : fenced ? 'Released' : 'Standby';
-    const epoch = answeredAt ?? egressIp.epoch;
-    addresses.push({ address: formatAddress(egressIp.address), state, epoch, session, blocksVersion });
-  }
   return {
-    session,
+    session: ownership.session,
     ...(observed.underlay === undefined ? {} : { underlay: observed.underlay }),
     interfaces: observed.interfaces,
     onLink: observed.onLink,
     nextHops: observed.nextHops,
     capacity: observed.capacity,
-    holding: known.answered.size,
-    addresses,
+    holding: ownership.holdings.length,
+    addresses: stateAddresses(known),
+    dead: standingVerdicts(view, ownership.dead),
+    voterConfigVersion: ownership.config?.version ?? 0,
+    voterSets: ownership.config?.sets ?? [],
     demand: demandOf(view, selection.wanted).map(({ address }) => ({
       address: formatAddress(address),
       ports: MINIMUM_DEMAND_PORTS,
@@ -86,6 +83,36 @@ export function reportNode(known: {
     dataPlaneReady: observed.dataPlaneReady,
     dataPlaneMessage: observed.dataPlaneMessage,
   };
+}
+
+/** What this session answers for, and what it will never answer for by a right of a lower epoch. */
+function stateAddresses({
+  view,
+  ownership,
+  confirmed,
+}: {
+  readonly view: AgentView;
+  readonly ownership: OwnershipReport;
+  readonly confirmed: ReadonlyMap<string, number>;
+}): NodeReport['addresses'] {
+  const { session, holdings, released } = ownership;
+  const rights = new Map(holdings.map(({ address, right }) => [address, right]));
+  return sortedEgressIps(view).flatMap(({ name, address, fence }): NodeReport['addresses'] => {
+    const [blocksVersion, right, epoch] = [confirmed.get(name), rights.get(name), released.get(name)];
+    if (session === 0 || blocksVersion === undefined) return [];
+    const base = { address: formatAddress(address), session, blocksVersion };
+    if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
+    if (epoch === undefined) return [];
+    const state = fence.some(({ gateway }) => gateway === view.node) ? 'Released' : 'Standby';
+    return [{ ...base, state, epoch, index: 0 }];
+  });
+}
+
+/** A verdict is worth saying until its gateway has opened a later session, which says the same to everybody. */
+function standingVerdicts({ gatewayNodes }: AgentView, dead: readonly SessionRef[]): readonly SessionRef[] {
+  return dead
+    .filter(({ gateway, session }) => session >= (gatewayNodes.get(gateway)?.session ?? 0))
+    .toSorted((a, b) => (a.gateway < b.gateway ? -1 : 1));
 }
 
 function sortedEgressIps(view: AgentView) {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { makeAddress } from '../../../policy/address.ts';
+import { VOTERS_CONFIG_MAP } from '../../../policy/names.ts';
 import type { EgressIp } from '../egressIp.ts';
 import { absorb } from './absorb.ts';
 import type { ControllerEvent } from './controllerEvents.ts';
 import { type ControllerState, initialController } from './controllerState.ts';
-import type { EgressIpObject } from './controllerView.ts';
+import type { EgressIpObject, VotersObject } from './controllerView.ts';
 import type { GatewayLease } from './sessions.ts';
 import { becomeReading, becomeWriting, mayWrite, REST_MS } from './writeLedger.ts';
 
@@ -104,19 +105,24 @@ describe('an answer', () => {
     expect(play(reading, present('11')).asked.size).toBe(0);
   });
 
-  test('that a heartbeat was faster takes the verdict back', () => {
-    const state = stateWith({
-      declaredDead: new Set(['gw-1/4']),
-      ledger: becomeWriting(new Map(), 'leases/gw-1'),
-    });
+  test('that somebody else changed the voters first is followed by a read before they are written again', () => {
+    const object = `voters/${VOTERS_CONFIG_MAP}`;
+    const state = stateWith({ ledger: becomeWriting(new Map(), object) });
     const stale: ControllerEvent = {
       kind: 'answered',
-      collection: 'leases',
-      key: 'gw-1',
+      collection: 'voters',
+      key: VOTERS_CONFIG_MAP,
       answer: { kind: 'stale' },
     };
-    expect(play(state, stale).declaredDead.size).toBe(0);
-    expect(mayWrite(play(state, stale).ledger, 'leases/gw-1')).toBe(false);
+    expect(absorb(state, stale, NOW).effects).toEqual([
+      { kind: 'read-object', collection: 'voters', key: VOTERS_CONFIG_MAP },
+    ]);
+    expect(mayWrite(play(state, stale).ledger, object)).toBe(false);
+    const value: VotersObject = { config: { version: 4, sets: [['a']] }, resourceVersion: '9' };
+    const present: ControllerEvent = { ...stale, answer: { kind: 'present', value } };
+    const read = play({ ...state, caches: { ...state.caches, voters: new Map() } }, stale, present);
+    expect(read.caches.voters?.get(VOTERS_CONFIG_MAP)).toEqual(value);
+    expect(mayWrite(read.ledger, object)).toBe(true);
   });
 });
 
@@ -128,6 +134,23 @@ test.each([
 ])('whether a decision follows: $name', ({ value, quiet }) => {
   const event: ControllerEvent = { kind: 'upserted', collection: 'leases', key: value.gateway, value };
   expect(absorb(stateWith(), event, NOW).quiet).toBe(quiet);
+});
+
+test('a renewal that came too late is news: its gateway was silent until then', () => {
+  const synced: ControllerEvent = {
+    kind: 'synced',
+    collection: 'leases',
+    items: new Map([['gw-1', lease]]),
+  };
+  const state = absorb(initialController(), synced, NOW).state;
+  const renewed: ControllerEvent = {
+    kind: 'upserted',
+    collection: 'leases',
+    key: 'gw-1',
+    value: { ...lease, version: '8' },
+  };
+  const after = (ms: number) => absorb(state, renewed, { ...NOW, monotonicMs: NOW.monotonicMs + ms }).quiet;
+  expect([after(2999), after(3000)]).toEqual([true, false]);
 });
 
 test('a part of a collection is no view of it: before its first list nothing is taken up', () => {

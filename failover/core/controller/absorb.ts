@@ -18,6 +18,7 @@ import {
   observeLease,
   restartClocks,
   type SessionsState,
+  silentGateways,
 } from './sessions.ts';
 import {
   becomeReading,
@@ -33,7 +34,7 @@ import {
 export interface Absorbed {
   readonly state: ControllerState;
   readonly effects: readonly ControllerEffect[];
-  /** True for a heartbeat of a session that was alive already: the most frequent event, and nothing follows from it. */
+  /** True for a renewal of a Lease that was renewed in time: the most frequent event, and nothing follows from it. */
   readonly quiet: boolean;
 }
 
@@ -43,7 +44,10 @@ export function absorb(state: ControllerState, event: ControllerEvent, now: Now)
     case 'synced':
     case 'upserted':
     case 'removed':
-      return { ...only(absorbCollection(state, event, monotonicMs)), quiet: isHeartbeat(state, event) };
+      return {
+        ...only(absorbCollection(state, event, monotonicMs)),
+        quiet: isRenewal(state, event, monotonicMs),
+      };
     case 'answered':
       return absorbAnswer(state, event, monotonicMs);
     case 'tick':
@@ -74,10 +78,11 @@ function only(state: ControllerState): Absorbed {
   return { state, effects: [], quiet: false };
 }
 
-function isHeartbeat({ caches }: ControllerState, event: CollectionEvent): boolean {
+function isRenewal({ caches, sessions }: ControllerState, event: CollectionEvent, nowMs: number): boolean {
   if (event.kind !== 'upserted' || event.collection !== 'leases') return false;
   const before = caches.leases?.get(event.key);
-  return before?.session === event.value.session && before.holding && event.value.holding;
+  if (before?.session !== event.value.session || !before.holding || !event.value.holding) return false;
+  return !silentGateways(sessions, nowMs).has(event.key);
 }
 
 function restarted(state: ControllerState, nowMs: number): ControllerState {
@@ -140,10 +145,7 @@ function absorbAnswer(state: ControllerState, event: RequestEvent, nowMs: number
   }
   if (answer.kind === 'stale' || wasOvertaken(state.ledger, object)) {
     const reading = { ...state, ledger: becomeReading(state.ledger, object) };
-    // A heartbeat came first, as far as we know: what ends this session later is not our verdict.
-    const declaredDead =
-      collection === 'leases' ? withoutGateway(state.declaredDead, key) : state.declaredDead;
-    return { state: { ...reading, declaredDead }, effects: [reread], quiet: false };
+    return { state: reading, effects: [reread], quiet: false };
   }
   const asked = collection === 'egressIps' ? without(state.asked, key) : state.asked;
   const settled = { ...state, asked, ledger: settle(state.ledger, object) };
@@ -160,10 +162,6 @@ function syncSessions(
 ): SessionsState {
   const kept = [...sessions.keys()].filter((gateway) => !leases.has(gateway)).reduce(forgetLease, sessions);
   return [...leases.values()].reduce((all, lease) => observeLease(all, lease, nowMs), kept);
-}
-
-export function withoutGateway(sessions: ReadonlySet<string>, gateway: string): ReadonlySet<string> {
-  return new Set([...sessions].filter((key) => key.slice(0, key.lastIndexOf('/')) !== gateway));
 }
 
 function without<T>(items: ReadonlyMap<string, T>, key: string): ReadonlyMap<string, T> {

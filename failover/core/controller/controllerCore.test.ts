@@ -1,11 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { FINALIZER, GATEWAY_LABEL, ZONE_LABEL } from '../../../policy/names.ts';
 import { refused } from '../../../policy/result.ts';
-import { address, policyOf, World } from '../../../test/simulation/controllerWorld.ts';
+import { LEASE_MS, SESSION_MS, VERDICT_MS } from '../../../test/simulation/controllerGateways.ts';
+import {
+  address,
+  policyOf,
+  STEP_MS,
+  VOTER_SETTLE_MS,
+  World,
+} from '../../../test/simulation/controllerWorld.ts';
 
 const IP = '203.0.113.10';
-/** A Lease's silence with the margin for clocks, and a few steps of the world. */
-const DEATH_MS = 4000;
+/** Until a standby answers for a gateway that died: the voters' verdict, and two steps of the world to act on it. */
+const TAKEOVER_MS = VERDICT_MS + 2 * STEP_MS;
 
 function worldWith(
   hosts: readonly number[] = [10],
@@ -83,11 +90,13 @@ describe('a policy', () => {
     world.start();
     world.run(3000);
     expect(condition(world, 'p', 'Available')).toMatchObject({ status: 'True', reason: 'SingleGateway' });
+    const assigned = world.egressIp(IP)?.egressIp;
     world.kill('gw-1');
-    world.run(2 * DEATH_MS);
+    world.run(LEASE_MS + 2000);
     expect(condition(world, 'p', 'Available')).toMatchObject({ status: 'False', reason: 'NoGateway' });
+    expect(world.egressIp(IP)?.status?.gateway).toBe('');
     // All are unhealthy: the assignment stays.
-    expect(holderOf(world)).toBe('gw-1');
+    expect(world.egressIp(IP)?.egressIp).toMatchObject({ epoch: assigned?.epoch, order: assigned?.order });
     world.restart('gw-1');
     expect(world.run(3000, () => settled(world))).toBe(true);
     expect(world.violations).toEqual([]);
@@ -119,14 +128,26 @@ describe('an address moves', () => {
     world.run(3000);
     const before = new Map(world.egressIps().map(({ egressIp }) => [egressIp.name, egressIp]));
     const dead = holderOf(world);
+    const staying = [...before.values()].filter(({ order }) => order[0]?.gateway !== dead);
+    expect(staying).not.toHaveLength(0);
     world.kill(dead);
+    const strayed = () =>
+      staying.some(({ name, order }) => `${world.answering(name)}` !== `${order[0]?.gateway}`);
     const everySettled = () => [...before.keys()].every((name) => settled(world, name));
-    expect(world.run(2 * DEATH_MS, () => holderOf(world) !== dead && everySettled())).toBe(true);
-    for (const [name, { order, epoch }] of before) {
-      const moved = order[0]?.gateway === dead;
-      expect(world.egressIp(name)?.egressIp.epoch).toBe(moved ? epoch + 1 : epoch);
-    }
-    const count = [...before.values()].filter(({ order }) => order[0]?.gateway === dead).length;
+    // The dead gateway is a standby of the others, so theirs are new assignments too, to those who answer already.
+    const assigned = () =>
+      [...before].every(([name, { epoch }]) => world.egressIp(name)?.egressIp.epoch === epoch + 1);
+    let wasStrayed = false;
+    const done = world.run(3000, () => {
+      wasStrayed ||= strayed();
+      return assigned() && everySettled();
+    });
+    expect([done, wasStrayed]).toEqual([true, false]);
+    world.run(5000);
+    expect([assigned(), strayed()]).toEqual([true, false]);
+    for (const { egressIp } of world.egressIps())
+      expect(egressIp.order.map(({ gateway }) => gateway)).not.toContain(dead);
+    const count = before.size - staying.length;
     expect(world.moves.map(({ reason }) => reason)).toEqual(Array.from({ length: count }, () => 'died'));
     expect(world.events.map(({ reason }) => reason)).toEqual(Array.from({ length: count }, () => 'Moved'));
     const last = world.egressIp(IP)?.status?.lastFailover;
@@ -135,11 +156,50 @@ describe('an address moves', () => {
     expect(world.violations).toEqual([]);
   });
 
+  test('to the standby that took over without being asked: the controller only follows', () => {
+    const world = worldWith();
+    world.run(3000);
+    const before = world.egressIp(IP)?.egressIp;
+    const [holder, standby, last] = before?.order ?? [];
+    world.setApiUp(false);
+    world.kill(holder?.gateway ?? '');
+    expect(world.run(TAKEOVER_MS, () => `${world.answering(IP)}` === standby?.gateway)).toBe(true);
+    world.run(10_000);
+    expect(world.egressIp(IP)?.egressIp).toEqual(before);
+    world.setApiUp(true);
+    let answered = true;
+    const followed = world.run(2000, () => {
+      answered &&= `${world.answering(IP)}` === standby?.gateway;
+      return world.moves.length > 0 && settled(world);
+    });
+    expect([followed, answered]).toEqual([true, true]);
+    expect(world.egressIp(IP)?.egressIp).toMatchObject({
+      epoch: (before?.epoch ?? 0) + 1,
+      order: [standby, last],
+    });
+    expect(world.moves).toMatchObject([{ reason: 'died' }]);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('down the order as one gateway after the other dies, all of it without the API server', () => {
+    const world = worldWith();
+    world.run(3000);
+    const order = world.egressIp(IP)?.egressIp.order ?? [];
+    world.setApiUp(false);
+    for (const [index, { gateway }] of order.entries()) {
+      expect(world.answering(IP)).toEqual([gateway]);
+      world.kill(gateway);
+      const next = order[index + 1]?.gateway ?? '';
+      expect(world.run(TAKEOVER_MS, () => `${world.answering(IP)}` === next)).toBe(true);
+    }
+    expect(world.violations).toEqual([]);
+  });
+
   test.each([
     {
       name: 'when its node is cordoned',
       change: (world: World, node: string) =>
-        world.addNode(node, { [GATEWAY_LABEL]: '', [ZONE_LABEL]: 'a' }, true),
+        world.addNode(node, { [GATEWAY_LABEL]: '', [ZONE_LABEL]: 'a' }, { unschedulable: true }),
       reason: 'cordoned',
     },
     {
@@ -179,33 +239,137 @@ describe('an address moves', () => {
     expect(world.moves).toEqual([]);
   });
 
-  test('nowhere when its agent restarts in time: the same gateway under its next session', () => {
+  test('to its standby when its agent ends and starts again at once: the session that it had is closed', () => {
     const world = worldWith();
     world.run(3000);
-    const before = world.egressIp(IP)?.egressIp.order[0];
+    const [before, standby] = world.egressIp(IP)?.egressIp.order ?? [];
     world.restart(before?.gateway ?? '');
     expect(world.run(3000, () => settled(world) && world.moves.length > 0)).toBe(true);
-    expect(world.egressIp(IP)?.egressIp.order[0]).toEqual({ gateway: before?.gateway, session: 2 });
+    expect(world.egressIp(IP)?.egressIp.order[0]).toEqual(standby);
+    expect(world.moves).toMatchObject([{ reason: 'closed' }]);
+    world.run(3000);
+    expect(world.egressIp(IP)?.egressIp.order).toContainEqual({ gateway: before?.gateway, session: 2 });
+    expect(world.violations).toEqual([]);
+  });
+
+  test('nowhere when its agent restarts and there is no other gateway', () => {
+    const world = new World();
+    world.addGateway('gw-1');
+    world.addPolicy(policyOf('p', [10]));
+    world.start();
+    world.run(3000);
+    world.restart('gw-1');
+    expect(world.run(3000, () => settled(world) && world.moves.length > 0)).toBe(true);
+    expect(world.egressIp(IP)?.egressIp.order).toEqual([{ gateway: 'gw-1', session: 2 }]);
     expect(world.moves).toMatchObject([{ reason: 'restarted' }]);
     expect(world.violations).toEqual([]);
   });
 
-  test('nowhere while the API server is away, and after it only if its gateway stays silent', () => {
+  test('when its agent is told to end: it hands over, and that is no death', () => {
     const world = worldWith();
     world.run(3000);
+    const [before] = world.egressIp(IP)?.egressIp.order ?? [];
+    world.close(before?.gateway ?? '');
+    const toOther = () =>
+      world.answering(IP).length > 0 && !world.answering(IP).includes(`${before?.gateway}`);
+    // Long before its silence would have been a verdict.
+    expect(world.run(VERDICT_MS, toOther)).toBe(true);
+    expect(world.run(3000, () => settled(world))).toBe(true);
+    expect(holderOf(world)).not.toBe(before?.gateway);
+    expect(world.moves).toMatchObject([{ reason: 'closed' }]);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('nowhere when its gateway stands still for less than the verdict takes, under the same session', () => {
+    const world = worldWith();
+    world.run(3000);
+    const before = world.egressIp(IP)?.egressIp;
+    world.kill(holderOf(world));
+    world.run(VERDICT_MS - 2 * STEP_MS);
+    // The dead-man switch does not wait for the verdict.
+    expect(world.answering(IP)).toEqual([]);
+    world.thaw(holderOf(world));
+    world.run(5000);
+    expect(world.egressIp(IP)?.egressIp).toEqual(before);
+    expect(world.answering(IP)).toEqual([before?.order[0]?.gateway]);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('away from a gateway that stood still for longer; what it wakes up with is void', () => {
+    const world = worldWith();
+    world.run(3000);
+    const before = holderOf(world);
+    world.kill(before);
+    world.run(5000);
+    const after = world.egressIp(IP)?.egressIp;
+    world.thaw(before);
+    expect(world.run(3000, () => world.answering(IP).includes(before))).toBe(false);
+    expect(holderOf(world)).toBe(after?.order[0]?.gateway);
+    expect(world.egressIp(IP)?.egressIp.order).toContainEqual({ gateway: before, session: 2 });
+    expect(world.moves).toMatchObject([{ reason: 'died' }]);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('nowhere while the API server is away, and after it only from a gateway that died meanwhile', () => {
+    const world = worldWith();
+    world.run(3000);
+    const before = world.egressIp(IP)?.egressIp;
     const holder = holderOf(world);
     world.setApiUp(false);
     world.run(30_000);
     world.setApiUp(true);
     world.run(10_000);
     expect(world.moves).toEqual([]);
-    expect(world.egressIp(IP)?.egressIp.order[0]).toEqual({ gateway: holder, session: 1 });
+    expect(world.egressIp(IP)?.egressIp).toEqual(before);
     world.setApiUp(false);
     world.kill(holder);
     world.run(10_000);
     world.setApiUp(true);
-    expect(world.run(2 * DEATH_MS, () => settled(world) && holderOf(world) !== holder)).toBe(true);
+    expect(world.run(3000, () => settled(world) && holderOf(world) !== holder)).toBe(true);
     expect(world.violations).toEqual([]);
+  });
+
+  test('from a gateway that only the API server hears nothing of: asked by its successor, not taken', () => {
+    const world = worldWith();
+    world.run(3000);
+    const [before] = world.egressIp(IP)?.egressIp.order ?? [];
+    const [holder = '', epoch = 0] = [before?.gateway, world.egressIp(IP)?.egressIp.epoch];
+    world.setConnected(holder, false);
+    // Its silence towards the API server is no death: it answers until the Lease has run out and it was asked.
+    world.run(LEASE_MS - 10 * STEP_MS);
+    expect(world.answering(IP)).toEqual([holder]);
+    expect(world.egressIp(IP)?.egressIp.epoch).toBe(epoch);
+    const isElsewhere = () =>
+      holderOf(world) !== holder && world.egressIp(IP)?.status?.gateway === holderOf(world);
+    expect(world.run(3000, isElsewhere)).toBe(true);
+    expect(world.answering(IP)).toEqual([holderOf(world)]);
+    expect(world.moves).toMatchObject([{ reason: 'silent' }]);
+    world.run(10_000);
+    expect(world.egressIp(IP)?.egressIp.order.map(({ gateway }) => gateway)).not.toContain(holder);
+    world.setConnected(holder, true);
+    world.run(3000);
+    // The same session: it never ended.
+    expect(world.egressIp(IP)?.egressIp.order.at(-1)).toEqual(before);
+    expect(world.moves).toHaveLength(1);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('nowhere while nobody hears of any gateway but they answer: nothing is proven, and nothing is claimed', () => {
+    const world = new World();
+    world.addGateway('gw-1');
+    world.addPolicy(policyOf('p', [10]));
+    world.start();
+    world.run(3000);
+    const before = world.egressIp(IP)?.egressIp;
+    world.setConnected('gw-1', false);
+    world.run(20_000);
+    expect(world.answering(IP)).toEqual(['gw-1']);
+    expect(world.egressIp(IP)?.egressIp).toMatchObject({ epoch: before?.epoch, order: before?.order });
+    expect(condition(world, 'p', 'Available')).toMatchObject({ status: 'False', reason: 'NoGateway' });
+    world.setConnected('gw-1', true);
+    expect(world.run(2000, () => condition(world, 'p', 'Available')?.status === 'True')).toBe(true);
+    expect(world.egressIp(IP)?.egressIp.epoch).toBe(before?.epoch);
+    expect(world.moves).toEqual([]);
   });
 
   test('to nobody when its holder is not allowed to hold it any more and there is no other', () => {
@@ -219,6 +383,45 @@ describe('an address moves', () => {
     expect(world.egressIp(IP)?.egressIp.order).toEqual([]);
     expect(world.egressIp(IP)?.status?.phase).toBe('Unplaced');
     expect(world.answering(IP)).toEqual([]);
+  });
+
+  test('nowhere when a gateway joins: the order grows at its end, as the same assignment, up to three standbys', () => {
+    const world = worldWith();
+    world.run(3000);
+    const before = world.egressIp(IP)?.egressIp;
+    // A zone of its own: a new order would have it before the others.
+    world.addGateway('gw-4', 'c');
+    world.run(3000);
+    const grown = {
+      epoch: before?.epoch,
+      order: [...(before?.order ?? []), { gateway: 'gw-4', session: 1 }],
+    };
+    expect(world.egressIp(IP)?.egressIp).toMatchObject(grown);
+    world.addGateway('gw-5', 'd');
+    world.run(3000);
+    expect(world.egressIp(IP)?.egressIp).toMatchObject(grown);
+    expect(settled(world)).toBe(true);
+    expect(world.moves).toEqual([]);
+  });
+
+  test('nowhere when a standby dies: a new assignment for who answers already, and no gap', () => {
+    const world = worldWith();
+    world.run(3000);
+    const { epoch = 0, order = [] } = world.egressIp(IP)?.egressIp ?? {};
+    const [holder, standby, last] = order;
+    world.kill(standby?.gateway ?? '');
+    let answered = true;
+    world.run(5000, () => {
+      answered &&= `${world.answering(IP)}` === holder?.gateway;
+      return false;
+    });
+    expect(answered).toBe(true);
+    expect(world.egressIp(IP)?.egressIp).toMatchObject({
+      epoch: epoch + 1,
+      order: [holder, last],
+      fence: [],
+    });
+    expect([world.moves, world.events]).toEqual([[], []]);
   });
 
   test('nowhere when another controller takes over the lead', () => {
@@ -242,8 +445,8 @@ describe('two policies that want one address', () => {
     expect(world.events.filter(({ reason }) => reason === 'Conflicting')).toHaveLength(1);
     expect(world.egressIp('203.0.113.11')).toBeUndefined();
     world.deletePolicy('p');
-    expect(world.run(10_000, () => condition(world, 'late', 'Available')?.status === 'True')).toBe(true);
-    expect(world.policy('p')).toBeUndefined();
+    expect(world.run(10_000, () => world.policy('p') === undefined && settled(world))).toBe(true);
+    expect(condition(world, 'late', 'Available')?.status).toBe('True');
     expect(world.egressIp(IP)?.egressIp.policies.map(({ name }) => name)).toEqual(['late']);
     expect(world.violations).toEqual([]);
   });
@@ -313,10 +516,11 @@ describe('two policies that want one address', () => {
     world.start();
     world.run(3000);
     expect(world.egressIp(IP)?.egressIp.policies.map(({ name }) => name)).toEqual(['a', 'b']);
+    const epoch = world.egressIp(IP)?.egressIp.epoch;
     world.deletePolicy('a');
     world.run(3000);
     expect(world.egressIp(IP)?.egressIp.policies.map(({ name }) => name)).toEqual(['b']);
-    expect(world.egressIp(IP)?.egressIp.epoch).toBe(1);
+    expect(world.egressIp(IP)?.egressIp.epoch).toBe(epoch);
     expect(world.violations).toEqual([]);
   });
 });
@@ -333,17 +537,35 @@ describe('a policy that is deleted', () => {
     expect(world.violations).toEqual([]);
   });
 
-  test('waits for a gateway that is cut off until it is proven dead', () => {
+  test('waits for a gateway that fell silent until it is proven dead', () => {
     const world = worldWith();
     world.run(3000);
     world.kill(holderOf(world));
     world.deletePolicy('p');
     world.addPolicy(policyOf('next', [10], { createdAtMs: 2000 }));
-    world.run(1500);
+    world.run(VERDICT_MS - STEP_MS);
+    // Its kernel does not answer any more, but nobody can know.
+    expect(VERDICT_MS - STEP_MS).toBeGreaterThan(SESSION_MS);
     expect(world.policy('p')?.deleting).toBe(true);
     expect(world.egressIp(IP)?.egressIp.policies).toEqual([]);
-    expect(world.run(2 * DEATH_MS, () => world.policy('p') === undefined)).toBe(true);
+    expect(world.run(2000, () => world.policy('p') === undefined)).toBe(true);
     expect(world.run(5000, () => settled(world))).toBe(true);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('waits for a gateway that does not hear of it, however long that answers', () => {
+    const world = worldWith();
+    world.run(3000);
+    const holder = holderOf(world);
+    world.setConnected(holder, false);
+    world.deletePolicy('p');
+    world.run(60_000);
+    expect(world.answering(IP)).toEqual([holder]);
+    expect(world.policy('p')?.deleting).toBe(true);
+    expect(world.egressIp(IP)?.egressIp).toMatchObject({ order: [], fence: [{ gateway: holder }] });
+    world.setConnected(holder, true);
+    expect(world.run(2000, () => world.policy('p') === undefined)).toBe(true);
+    expect(world.answering(IP)).toEqual([]);
     expect(world.violations).toEqual([]);
   });
 
@@ -364,6 +586,108 @@ describe('a policy that is deleted', () => {
     expect(world.run(5000, () => settled(world))).toBe(true);
     expect(world.egressIp(IP)?.egressIp.epoch).toBeGreaterThan(epoch);
     expect(world.egressIp(IP)?.egressIp.blocks[0]?.first).toBe(1536);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('and wanted again: what agents remember of the old object neither hinders nor helps anybody', () => {
+    const cordon = (world: World, name: string, unschedulable: boolean) =>
+      world.addNode(name, { [GATEWAY_LABEL]: '' }, { unschedulable });
+    const world = new World();
+    for (const name of ['gw-1', 'gw-2', 'gw-3']) world.addGateway(name);
+    cordon(world, 'gw-1', true);
+    cordon(world, 'gw-3', true);
+    world.addPolicy(policyOf('p', [10]));
+    world.start();
+    world.run(3000);
+    // The death of a standby is a new assignment: gw-2 reads that gw-1 will never use the one before.
+    world.kill('gw-3');
+    world.run(2000);
+    world.deletePolicy('p');
+    expect(world.run(3000, () => world.egressIps().length === 0)).toBe(true);
+    world.run(1000);
+    cordon(world, 'gw-1', false);
+    cordon(world, 'gw-2', true);
+    world.addPolicy(policyOf('next', [10]));
+    expect(world.run(3000, () => settled(world))).toBe(true);
+    expect(world.answering(IP)).toEqual(['gw-1']);
+    cordon(world, 'gw-1', true);
+    cordon(world, 'gw-2', false);
+    expect(world.run(3000, () => settled(world) && holderOf(world) === 'gw-2')).toBe(true);
+    expect(world.violations).toEqual([]);
+  });
+});
+
+describe('voters', () => {
+  /** Every configuration there was, as text, while the world ran. */
+  function watch(world: World, ms: number): readonly string[] {
+    const seen = [JSON.stringify(world.voters()?.sets)];
+    world.run(ms, () => {
+      const now = JSON.stringify(world.voters()?.sets);
+      if (now !== seen.at(-1)) seen.push(now);
+      return false;
+    });
+    return seen;
+  }
+  function votersOf(...workers: readonly number[]): World {
+    const world = new World();
+    for (const name of ['gw-1', 'gw-2', 'gw-3']) world.addGateway(name);
+    for (const number of workers) world.addWorker(`w-${number}`);
+    world.start();
+    return world;
+  }
+  const majority = (world: World, names: readonly string[], ready: boolean) => {
+    for (const name of names.slice(0, 3)) world.addNode(name, {}, { ready });
+  };
+
+  test('are the nodes that are no gateways, five of them, from the first moment that so many are there', () => {
+    const world = votersOf(1, 2, 3, 4, 5, 6);
+    expect(world.run(1000, () => world.voters() !== undefined)).toBe(true);
+    expect(world.voters()?.version).toBe(1);
+    expect(world.voters()?.sets[0]).toHaveLength(5);
+    expect(world.voters()?.sets[0]?.filter((name) => name.startsWith('gw'))).toEqual([]);
+  });
+
+  test('one that is lost is replaced through a joint configuration that stands until it is known and old grants ran out', () => {
+    const world = votersOf(1, 2, 3, 4, 5);
+    world.run(3000);
+    const [before = []] = world.voters()?.sets ?? [];
+    const lost = before[2] ?? '';
+    world.addNode(lost, {}, { ready: false });
+    expect(world.run(1000, () => world.voters()?.sets.length === 2)).toBe(true);
+    const sinceMs = world.nowMs;
+    const [old, next = []] = world.voters()?.sets ?? [];
+    expect(old).toEqual(before);
+    expect(next).toHaveLength(5);
+    expect(next).not.toContain(lost);
+    expect(world.run(3000, () => world.voters()?.sets.length === 1)).toBe(true);
+    expect(world.nowMs - sinceMs).toBeGreaterThanOrEqual(VOTER_SETTLE_MS);
+    expect(world.voters()).toEqual({ version: 3, sets: [next] });
+    expect(watch(world, 20_000)).toHaveLength(1);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('stay in their joint configuration while no majority of the old ones is known to know it', () => {
+    const world = votersOf(1, 2, 3, 4, 5);
+    world.run(3000);
+    const [before = []] = world.voters()?.sets ?? [];
+    majority(world, before, false);
+    world.run(30_000);
+    expect(world.voters()?.sets.length).toBe(2);
+    majority(world, before, true);
+    expect(world.run(5000, () => world.voters()?.sets.length === 1)).toBe(true);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('that are lost together go one after the other', () => {
+    const world = votersOf(1, 2, 3, 4, 5, 6, 7);
+    world.run(3000);
+    const [before = []] = world.voters()?.sets ?? [];
+    for (const name of before.slice(0, 2)) world.addNode(name, {}, { ready: false });
+    const seen = watch(world, 10_000);
+    // Stable, joint, stable, joint, stable: the world checks that each step changes one voter.
+    expect(seen).toHaveLength(5);
+    expect(world.voters()?.sets[0]).toEqual(expect.not.arrayContaining(before.slice(0, 2)));
+    expect(world.voters()?.sets[0]).toHaveLength(5);
     expect(world.violations).toEqual([]);
   });
 });

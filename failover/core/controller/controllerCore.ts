@@ -1,12 +1,12 @@
 /**
  * The controller's decisions as `step(state, event, now) → effects`, level-triggered: whatever happened, it compares what
- * should be written with what was observed and asks for the difference. In this order: sessions to declare dead, the
+ * should be written with what was observed and asks for the difference. In this order: the voters, the
  * specs of EgressIPs, their status, policies' status and finalizers.
  *
  * Relies on the runner to carry out each effect as a compare-and-swap and to report its answer, and to give events the
  * time they are taken up at. Only a leader asks for anything; before every collection was listed once nobody does.
  */
-import { absorb, withoutGateway } from './absorb.ts';
+import { absorb } from './absorb.ts';
 import { decideAcceptance } from './acceptance.ts';
 import { decideClaims } from './claims.ts';
 import type { ControllerEffect, ControllerEvent, Now, WriteEffect } from './controllerEvents.ts';
@@ -15,10 +15,11 @@ import { type ControllerState, viewOf } from './controllerState.ts';
 import type { ControllerView, EgressIpStatus } from './controllerView.ts';
 import { decideEgressIpStatus } from './egressIpStatus.ts';
 import { followReadiness, READY_GRACE_MS } from './eligibility.ts';
-import { followMoves, type Move, sessionKey } from './moves.ts';
+import { followMoves, type Move } from './moves.ts';
 import { type AddressPlan, type AddressSettings, planAddresses } from './planAddresses.ts';
 import { planPolicies } from './planPolicies.ts';
-import { nextDeadlineMs, overdue } from './sessions.ts';
+import { planVoters } from './planVoters.ts';
+import { nextDeadlineMs } from './sessions.ts';
 import { becomeWriting, mayWrite, nextWakeMs, type WriteLedger } from './writeLedger.ts';
 
 export interface ControllerStep {
@@ -41,24 +42,41 @@ export function decideController(
   state: ControllerState,
   options: { readonly settings: AddressSettings; readonly now: Now },
 ): ControllerStep {
-  const view = viewOf(state);
+  const view = viewOf(state, options.now.monotonicMs);
   if (!state.leading || view === undefined) return { state, effects: [] };
   const { now, settings } = options;
   const writes = new Writes(state.ledger);
-  const declaredDead = declareDead(state, writes, now);
+  const voters = planVoters(view, state.voterWaits, {
+    settledMs: settings.voterSettleMs,
+    nowMs: now.monotonicMs,
+  });
+  if (voters.next !== undefined)
+    writes.ask({
+      kind: 'write-voters',
+      config: voters.next,
+      resourceVersion: view.voters?.resourceVersion ?? '',
+    });
   const verdicts = decideAcceptance(view);
   const accepted = [...verdicts.values()].flatMap((it) => (it.kind === 'accepted' ? [it.policy] : []));
   const claims = decideClaims(accepted, view);
   const unreadySince = followReadiness(state.unreadySince, view, now.monotonicMs);
-  const plans = planAddresses(claims, { view, settings, declaredDead, unreadySince, now });
+  const plans = planAddresses(claims, { view, settings, unreadySince, now });
   const specs = writeSpecs(plans, { ...state, writes, now });
   const followed = followMoves(specs.moves, { view, wallMs: now.wallMs });
   const statuses = writeStatuses(plans, { view, moves: followed.moves, writes, now });
   const policies = planPolicies({ view, verdicts, plans, statuses, wallMs: now.wallMs });
   for (const { write, events } of policies) if (writes.ask(write)) writes.effects.push(...events);
   const { asked } = specs;
-  const next = { ...state, ledger: writes.ledger, asked, moves: followed.moves, declaredDead, unreadySince };
-  return { state: next, effects: [...writes.effects, ...followed.effects, ...wakeUp(next, plans, now)] };
+  const next = {
+    ...state,
+    ledger: writes.ledger,
+    asked,
+    moves: followed.moves,
+    unreadySince,
+    voterWaits: voters.waits,
+  };
+  const waking = wakeUp(next, { plans, voterWakeMs: voters.wakeMs }, now);
+  return { state: next, effects: [...writes.effects, ...followed.effects, ...waking] };
 }
 
 /** Collects effects and lets each write through only if none about its object is under way. */
@@ -78,17 +96,6 @@ class Writes {
     this.effects.push(effect);
     return true;
   }
-}
-
-function declareDead(state: ControllerState, writes: Writes, now: Now): ReadonlySet<string> {
-  if (!state.inContact) return state.declaredDead;
-  const declared = overdue(state.sessions, now.monotonicMs).filter(({ gateway, version }) =>
-    writes.ask({ kind: 'close-lease', gateway, resourceVersion: version }),
-  );
-  if (declared.length === 0) return state.declaredDead;
-  // Of a gateway only the last session matters: the others are long gone from every order.
-  const kept = declared.reduce((all, { gateway }) => withoutGateway(all, gateway), state.declaredDead);
-  return new Set([...kept, ...declared.map(sessionKey)]);
 }
 
 function writeSpecs(
@@ -158,13 +165,17 @@ function writeStatuses(
 /** The next moment at which something changes by time alone. */
 function wakeUp(
   state: ControllerState,
-  plans: readonly AddressPlan[],
+  {
+    plans,
+    voterWakeMs,
+  }: { readonly plans: readonly AddressPlan[]; readonly voterWakeMs: number | undefined },
   now: Now,
 ): readonly ControllerEffect[] {
   const rested = plans.flatMap(({ next }) => next.resting.map(({ untilMs }) => untilMs));
   const untilRested = rested.length === 0 ? undefined : Math.min(...rested) - now.wallMs;
   const times = [
-    state.inContact ? nextDeadlineMs(state.sessions) : undefined,
+    state.inContact ? nextDeadlineMs(state.sessions, now.monotonicMs) : undefined,
+    voterWakeMs,
     nextWakeMs(state.ledger),
     ...[...state.unreadySince.values()]
       .map((since) => since + READY_GRACE_MS)

@@ -1,6 +1,7 @@
 /** What reaches the controller's core, and what it asks for: the contract between it and its runner. */
-import type { PolicyKind } from '../../../policy/names.ts';
+import { type PolicyKind, VOTERS_CONFIG_MAP } from '../../../policy/names.ts';
 import type { EgressIp } from '../egressIp.ts';
+import type { VoterConfig } from '../ownership/voterConfig.ts';
 import type { CollectionName, Collections, EgressIpStatus, PolicyStatus } from './controllerView.ts';
 import type { MoveReason } from './moves.ts';
 
@@ -76,8 +77,8 @@ export type WriteEffect =
       readonly resourceVersion: string;
       readonly finalizers: readonly string[];
     }
-  /** Declares a session dead: see docs/decisions/0001. */
-  | { readonly kind: 'close-lease'; readonly gateway: string; readonly resourceVersion: string };
+  /** Without a resourceVersion the object is new. */
+  | { readonly kind: 'write-voters'; readonly config: VoterConfig; readonly resourceVersion: string };
 
 export type ControllerEffect =
   | WriteEffect
@@ -106,8 +107,8 @@ export function targetOf(effect: WriteEffect): {
     case 'write-policy-status':
     case 'write-finalizers':
       return { collection: effect.policyKind, key: effect.name };
-    case 'close-lease':
-      return { collection: 'leases', key: effect.gateway };
+    case 'write-voters':
+      return { collection: 'voters', key: VOTERS_CONFIG_MAP };
     default:
       return effect satisfies never;
   }

@@ -3,7 +3,8 @@ import type { EgressIp } from '../egressIp.ts';
 import type { CollectionName, Collections, ControllerView } from './controllerView.ts';
 import type { UnreadySince } from './eligibility.ts';
 import type { Move } from './moves.ts';
-import type { SessionsState } from './sessions.ts';
+import { NO_WAITS, type VoterWaits } from './planVoters.ts';
+import { type SessionsState, silentGateways } from './sessions.ts';
 import type { WriteLedger } from './writeLedger.ts';
 
 /** Undefined until the first list of it was complete. */
@@ -19,9 +20,8 @@ export interface ControllerState {
   readonly asked: ReadonlyMap<string, EgressIp>;
   /** EgressIP name → its newest move. */
   readonly moves: ReadonlyMap<string, Move>;
-  /** `gateway/session` that this controller set out to declare dead. */
-  readonly declaredDead: ReadonlySet<string>;
   readonly unreadySince: UnreadySince;
+  readonly voterWaits: VoterWaits;
 }
 
 export function initialController(): ControllerState {
@@ -33,6 +33,7 @@ export function initialController(): ControllerState {
       gatewayNodes: undefined,
       egressIps: undefined,
       leases: undefined,
+      voters: undefined,
     },
     sessions: new Map(),
     leading: false,
@@ -40,22 +41,30 @@ export function initialController(): ControllerState {
     ledger: new Map(),
     asked: new Map(),
     moves: new Map(),
-    declaredDead: new Set(),
     unreadySince: new Map(),
+    voterWaits: NO_WAITS,
   };
 }
 
 /** Undefined until every collection was listed once. */
-export function viewOf({ caches, sessions, asked }: ControllerState): ControllerView | undefined {
-  const {
-    CiliumEgressGatewayPolicy: cilium,
-    EgressPolicy: own,
+export function viewOf(
+  { caches, sessions, asked, inContact }: ControllerState,
+  nowMs: number,
+): ControllerView | undefined {
+  const { CiliumEgressGatewayPolicy: cilium, EgressPolicy: own, nodes, gatewayNodes } = caches;
+  const { egressIps, leases, voters } = caches;
+  if (cilium === undefined || own === undefined || nodes === undefined || voters === undefined)
+    return undefined;
+  if (gatewayNodes === undefined || egressIps === undefined || leases === undefined) return undefined;
+  return {
+    policies: [...cilium.values(), ...own.values()],
     nodes,
     gatewayNodes,
     egressIps,
-    leases,
-  } = caches;
-  if (cilium === undefined || own === undefined || nodes === undefined) return undefined;
-  if (gatewayNodes === undefined || egressIps === undefined || leases === undefined) return undefined;
-  return { policies: [...cilium.values(), ...own.values()], nodes, gatewayNodes, egressIps, sessions, asked };
+    sessions,
+    asked,
+    // Without contact to the API server silence says nothing about a gateway.
+    silent: inContact ? silentGateways(sessions, nowMs) : new Set(),
+    voters: [...voters.values()][0],
+  };
 }

@@ -7,6 +7,7 @@ import type { PolicyKind } from '../../../policy/names.ts';
 import type { Result } from '../../../policy/result.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { GatewayNode } from '../gatewayNode.ts';
+import type { VoterConfig } from '../ownership/voterConfig.ts';
 import type { GatewayLease, SessionsState } from './sessions.ts';
 
 export interface Condition {
@@ -74,6 +75,12 @@ export interface EgressIpObject {
   readonly status: EgressIpStatus | undefined;
 }
 
+/** The one object that says which agents vote. */
+export interface VotersObject {
+  readonly config: VoterConfig;
+  readonly resourceVersion: string;
+}
+
 /** The watched collections and what is kept of an object of each. Keys are object names; leases go by gateway. */
 export interface Collections {
   readonly CiliumEgressGatewayPolicy: PolicyObject;
@@ -82,6 +89,7 @@ export interface Collections {
   readonly gatewayNodes: GatewayNode;
   readonly egressIps: EgressIpObject;
   readonly leases: GatewayLease;
+  readonly voters: VotersObject;
 }
 export type CollectionName = keyof Collections;
 
@@ -92,6 +100,10 @@ export interface ControllerView {
   readonly gatewayNodes: ReadonlyMap<string, GatewayNode>;
   readonly egressIps: ReadonlyMap<string, EgressIpObject>;
   readonly sessions: SessionsState;
+  /** Gateways whose Lease was not renewed in time. */
+  readonly silent: ReadonlySet<string>;
+  /** Undefined: there is no configuration yet. */
+  readonly voters: VotersObject | undefined;
   /** EgressIPs as we asked for them to be written and have no answer yet: they may stand so already. */
   readonly asked: ReadonlyMap<string, EgressIp>;
 }

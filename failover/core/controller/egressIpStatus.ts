@@ -6,7 +6,7 @@ import { formatTimestamp, formatTimestampMillis } from '../../../policy/timestam
 import type { EgressIp } from '../egressIp.ts';
 import type { ControllerView, EgressIpStatus, Failover, Phase } from './controllerView.ts';
 import { failoverOf, type Move } from './moves.ts';
-import { answeringGateway, isAnnounced } from './proofs.ts';
+import { answererOf, isAnnounced, isDead } from './proofs.ts';
 
 export function decideEgressIpStatus(
   known: {
@@ -20,14 +20,14 @@ export function decideEgressIpStatus(
 ): EgressIpStatus {
   const { egressIp, before, reason } = known;
   const announced = isAnnounced(egressIp, view);
-  const gateway = answeringGateway(egressIp, view) ?? '';
+  const gateway = answererOf(egressIp, view)?.gateway ?? '';
   const phase = phaseOf(egressIp, { announced, gateway });
   return {
     gateway,
-    standbys: egressIp.order.slice(1).map((session) => session.gateway),
+    standbys: standbysOf(egressIp, gateway, view),
     phase,
     since: before !== undefined && before.gateway === gateway ? before.since : formatTimestamp(wallMs),
-    message: describe(egressIp, phase, reason),
+    message: describe(egressIp, phase, { gateway, reason }),
     lastFailover:
       known.move === undefined ? complete(before?.lastFailover, known, wallMs) : failoverOf(known.move),
   };
@@ -53,11 +53,23 @@ function phaseOf(
   return fence.length > 0 || (gateway !== '' && gateway !== order[0]?.gateway) ? 'Moving' : 'Pending';
 }
 
-function describe({ order, fence, policies }: EgressIp, phase: Phase, reason: string): string {
+/** Who would take over, in order: those behind whoever answers now. */
+function standbysOf({ order }: EgressIp, gateway: string, view: ControllerView): readonly string[] {
+  return order
+    .slice(1 + order.findIndex((it) => it.gateway === gateway))
+    .filter((it) => !isDead(view, it))
+    .map((it) => it.gateway);
+}
+
+function describe(
+  { order, fence, policies }: EgressIp,
+  phase: Phase,
+  { gateway, reason }: { readonly gateway: string; readonly reason: string },
+): string {
   const holder = order[0]?.gateway ?? '';
   switch (phase) {
     case 'Announced':
-      return `${holder} answers: ${reason}`;
+      return gateway === holder ? `${holder} answers: ${reason}` : `${gateway} took over from ${holder}`;
     case 'Moving': {
       const waiting = fence.map(({ gateway }) => gateway).join(', ');
       return waiting === '' ? `${holder} takes over` : `${holder} takes over once ${waiting} has let go`;

@@ -12,7 +12,7 @@ import { matchesSelector } from '../../../policy/selector.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { ControllerView } from './controllerView.ts';
 import type { Gateway } from './placement.ts';
-import { liveSession } from './sessions.ts';
+import { liveSession } from './proofs.ts';
 
 export interface Eligibility {
   readonly allowed: ReadonlySet<string>;
@@ -72,8 +72,7 @@ export function decideEligibility(
   const eligible = allowed.filter((name) => {
     const unready = context.unreadySince.get(name);
     return (
-      liveSession(view.sessions, name) !== undefined &&
-      view.gatewayNodes.has(name) &&
+      liveSession(view, name) !== undefined &&
       (unready === undefined || context.nowMs - unready < graceOf(name))
     );
   });

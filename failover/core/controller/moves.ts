@@ -7,11 +7,19 @@ import type { SessionRef } from '../egressIp.ts';
 import type { ControllerEffect } from './controllerEvents.ts';
 import type { ControllerView, Failover } from './controllerView.ts';
 import { isGateway } from './eligibility.ts';
-import { isAnnounced } from './proofs.ts';
-import { isDead, liveSession } from './sessions.ts';
+import { isAnnounced, wasCalledDead } from './proofs.ts';
+import { isOver, leasedSession } from './sessions.ts';
 
 /** Closed: metrics carry it. */
-export const MOVE_REASONS = ['died', 'closed', 'restarted', 'cordoned', 'not-ready', 'not-allowed'] as const;
+export const MOVE_REASONS = [
+  'died',
+  'closed',
+  'restarted',
+  'silent',
+  'cordoned',
+  'not-ready',
+  'not-allowed',
+] as const;
 export type MoveReason = (typeof MOVE_REASONS)[number];
 
 export interface Move {
@@ -27,23 +35,18 @@ export interface Move {
 }
 
 /** Why `from` does not hold the address any more. Asked only where placement moved it. */
-export function whyMoved(
-  from: SessionRef,
-  to: SessionRef,
-  context: { readonly view: ControllerView; readonly declaredDead: ReadonlySet<string> },
-): MoveReason {
-  const { view, declaredDead } = context;
-  if (from.gateway === to.gateway) return 'restarted';
-  if (isDead(view.sessions, from) && liveSession(view.sessions, from.gateway) === undefined)
-    return declaredDead.has(sessionKey(from)) ? 'died' : 'closed';
+export function whyMoved(from: SessionRef, to: SessionRef, view: ControllerView): MoveReason {
+  const leased = leasedSession(view.sessions, from.gateway) ?? 0;
+  if (from.gateway === to.gateway || leased > from.session) return 'restarted';
+  // While it hands over it says that it has no session any more; its Lease is closed last.
+  const handsOver = view.gatewayNodes.get(from.gateway)?.session === 0;
+  if (isOver(view.sessions, from) || handsOver) return 'closed';
+  if (wasCalledDead(view, from)) return 'died';
   const node = view.nodes.get(from.gateway);
   if (node === undefined || !isGateway(node)) return 'not-allowed';
+  if (view.silent.has(from.gateway)) return 'silent';
   if (view.gatewayNodes.get(from.gateway)?.dataPlaneReady !== true) return 'not-ready';
   return node.unschedulable ? 'cordoned' : 'not-allowed';
-}
-
-export function sessionKey({ gateway, session }: SessionRef): string {
-  return `${gateway}/${session}`;
 }
 
 /** The move as it stands, seen from the epoch that is assigned now; undefined once a later move replaced it. */

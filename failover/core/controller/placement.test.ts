@@ -40,6 +40,29 @@ describe('placement', () => {
     expect([...both.values()].map(({ order }) => order.length).toSorted()).toEqual([0, 1]);
   });
 
+  test('the addresses of a gateway that dies would go to all survivors alike', () => {
+    const gateways = ['gw-1', 'gw-2', 'gw-3', 'gw-4'].map((name, at) =>
+      gateway(name, { zone: at < 2 ? 'a' : 'b' }),
+    );
+    const names = gateways.map(({ name }) => name);
+    const wanted = Array.from(
+      { length: 30 },
+      (_, at): Unplaced => ({ name: `ip-${at}`, eligible: names, holder: 'gw-1' }),
+    );
+    const placed = place(wanted, gateways);
+    const firsts = [...placed.values()].map(({ order }) => order[1]);
+    for (const name of ['gw-2', 'gw-3', 'gw-4'])
+      expect(firsts.filter((first) => first === name)).toHaveLength(10);
+  });
+
+  test('a standby of another zone is named even where those of the own zone have more room', () => {
+    const own = ['gw-1', 'gw-2', 'gw-3', 'gw-4', 'gw-5'].map((name) => gateway(name));
+    const gateways = [...own, gateway('far', { zone: 'b', capacity: 3 })];
+    const names = gateways.map(({ name }) => name);
+    const wanted = ['x', 'y'].map((name): Unplaced => ({ name, eligible: names, holder: 'gw-1' }));
+    for (const { order } of place(wanted, gateways).values()) expect(order).toContain('far');
+  });
+
   const cases = fc.record({
     count: fc.integer({ min: 2, max: 6 }),
     addresses: fc.integer({ min: 1, max: 40 }),

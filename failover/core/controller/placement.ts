@@ -6,7 +6,10 @@
  *    else is: that is how a drain moves addresses and how a cluster that is cordoned whole keeps them.
  * 2. What has to move goes to the eligible gateway with the most room (held addresses over capacity), so that a dead
  *    gateway's addresses spread over all survivors; ties go by rendezvous hash, so they do not all go the same way.
- * 3. Standbys are the others, uncordoned first, then those of another zone than the holder's, then those with most room.
+ * 3. Standbys take over by themselves, all of a dead gateway's addresses at once: so the first standbys of one gateway's
+ *    addresses are chosen one after the other, each counting as held where the ones before it would go. Uncordoned before
+ *    cordoned, then those with most room, then those of another zone than the holder's. One of another zone is among the
+ *    standbys where there is one.
  *
  * Relies on the caller for eligibility (subnets, health, sessions, selectors). Leaves epochs and fences to planEgressIp.
  */
@@ -60,12 +63,13 @@ export function place(
     const best = mostRoom(address.name, candidates(address, byName), load)[0];
     if (best !== undefined) hold(address, best, `has the most room of ${address.eligible.length} eligible`);
   }
+  const standbys = rankAllStandbys(sorted, holders, { byName, load });
   return new Map(
     sorted.map((address) => {
       const held = holders.get(address.name);
       if (held === undefined) return [address.name, { order: [], reason: 'no gateway is eligible' }];
-      const standbys = rankStandbys(address, held.gateway, { byName, load });
-      return [address.name, { order: [held.gateway.name, ...standbys], reason: held.reason }];
+      const order = [held.gateway.name, ...(standbys.get(address.name) ?? [])];
+      return [address.name, { order, reason: held.reason }];
     }),
   );
 }
@@ -103,22 +107,54 @@ function mostRoom(
     .map(({ gateway }) => gateway);
 }
 
-function rankStandbys(
-  address: Unplaced,
-  holder: Gateway,
-  known: { readonly byName: ReadonlyMap<string, Gateway>; readonly load: ReadonlyMap<string, number> },
-): readonly string[] {
-  const others = candidates(address, known.byName).filter(({ name }) => name !== holder.name);
-  return mostRoom(address.name, others, known.load)
+interface Known {
+  readonly byName: ReadonlyMap<string, Gateway>;
+  readonly load: ReadonlyMap<string, number>;
+}
+
+/** Address → its standbys. For each gateway as if it died alone. */
+function rankAllStandbys(
+  addresses: readonly Unplaced[],
+  holders: ReadonlyMap<string, { readonly gateway: Gateway }>,
+  { byName, load }: Known,
+): ReadonlyMap<string, readonly string[]> {
+  const expected = new Map<string, Map<string, number>>();
+  const ranked = new Map<string, readonly string[]>();
+  for (const address of addresses) {
+    const holder = holders.get(address.name)?.gateway;
+    if (holder === undefined) continue;
+    const after = expected.get(holder.name) ?? new Map(load);
+    expected.set(holder.name, after);
+    const standbys = rankStandbys(address, holder, { byName, load: after });
+    const [first] = standbys;
+    if (first !== undefined) after.set(first, (after.get(first) ?? 0) + 1);
+    ranked.set(address.name, standbys);
+  }
+  return ranked;
+}
+
+function rankStandbys(address: Unplaced, holder: Gateway, { byName, load }: Known): readonly string[] {
+  const others = candidates(address, byName).filter(({ name }) => name !== holder.name);
+  const fillOf = ({ name, capacity }: Gateway): number => (load.get(name) ?? 0) / capacity;
+  const ranked = mostRoom(address.name, others, load)
     .map((gateway, rank) => ({ gateway, rank }))
     .toSorted(
       (a, b) =>
         Number(a.gateway.cordoned) - Number(b.gateway.cordoned) ||
+        fillOf(a.gateway) - fillOf(b.gateway) ||
         Number(a.gateway.zone === holder.zone) - Number(b.gateway.zone === holder.zone) ||
         a.rank - b.rank,
     )
-    .slice(0, STANDBYS_MAX)
-    .map(({ gateway }) => gateway.name);
+    .map(({ gateway }) => gateway);
+  return withOtherZone(ranked, holder).map(({ name }) => name);
+}
+
+/** A whole zone may go: the last of the standbys that are named then is of another one, where there is any. */
+function withOtherZone(ranked: readonly Gateway[], { zone }: Gateway): readonly Gateway[] {
+  const named = ranked.slice(0, STANDBYS_MAX);
+  const elsewhere = ranked.find((gateway) => gateway.zone !== zone);
+  if (elsewhere === undefined || named.includes(elsewhere)) return named;
+  return [...named.slice(0, -1), elsewhere];
 }
 
 function compareText(a: string, b: string): number {

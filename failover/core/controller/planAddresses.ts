@@ -15,13 +15,14 @@ import { type MoveReason, whyMoved } from './moves.ts';
 import { type Placement, place } from './placement.ts';
 import { planEgressIp } from './planEgressIp.ts';
 import { allocatePorts } from './portBlocks.ts';
-import { proofsFor } from './proofs.ts';
-import { liveSession } from './sessions.ts';
+import { answererOf, liveSession, proofsFor } from './proofs.ts';
 
 export interface AddressSettings {
   readonly routable: readonly Cidr[];
   readonly initialPorts: number;
   readonly quarantineMs: number;
+  /** How long a joint voter configuration stands after it is known. */
+  readonly voterSettleMs: number;
 }
 
 export interface AddressPlan {
@@ -41,8 +42,6 @@ export interface AddressPlan {
 export interface PlanningContext {
   readonly view: ControllerView;
   readonly settings: AddressSettings;
-  /** `gateway/session` of those that were declared dead, not closed by themselves. */
-  readonly declaredDead: ReadonlySet<string>;
   readonly unreadySince: UnreadySince;
   readonly now: Now;
 }
@@ -61,7 +60,7 @@ export function planAddresses(claims: readonly Claim[], context: PlanningContext
     claims
       .filter(({ owners }) => owners.length > 0)
       .map(({ name, current }) => {
-        const holder = current?.order[0]?.gateway;
+        const holder = current === undefined ? undefined : holderOf(current, view);
         const eligible = eligibilities.get(name)?.eligible ?? [];
         return { name, eligible, ...(holder === undefined ? {} : { holder }) };
       }),
@@ -83,7 +82,7 @@ function planAddress(
   },
 ): AddressPlan {
   const { view, settings, eligibility, placement } = context;
-  const current = claim.current ?? emptyEgressIp(claim, view);
+  const current = claim.current ?? emptyEgressIp(claim, view, context.now.wallMs);
   const { order, reason } = decideOrder(current, context);
   const released = claim.owners.length === 0;
   const { allocation, exhausted } = allocatePorts({
@@ -103,9 +102,9 @@ function planAddress(
     return { ...base, action: 'remove' };
   const [from, to] = [current.order[0], next.order[0]];
   const move =
-    next.epoch === current.epoch || from === undefined || to === undefined || placement === undefined
+    from === undefined || to === undefined || isSame(from, to) || placement === undefined
       ? {}
-      : { move: { from: from.gateway, to: to.gateway, reason: whyMoved(from, to, context) } };
+      : { move: { from: from.gateway, to: to.gateway, reason: whyMoved(from, to, view) } };
   return { ...base, action: next === current ? 'none' : 'replace', ...move };
 }
 
@@ -120,11 +119,11 @@ function decideOrder(
   const { view, eligibility, placement } = context;
   if (placement === undefined) return { order: [], reason: 'no policy wants it' };
   if (placement.order.length > 0) {
-    const order = placement.order.flatMap((gateway) => {
-      const session = liveSession(view.sessions, gateway);
+    const wished = placement.order.flatMap((gateway) => {
+      const session = liveSession(view, gateway);
       return session === undefined ? [] : [{ gateway, session }];
     });
-    return { order, reason: placement.reason };
+    return { order: keepOrder(current.order, wished, context), reason: placement.reason };
   }
   const holder = current.order[0]?.gateway;
   if (holder !== undefined && eligibility.allowed.has(holder))
@@ -132,11 +131,47 @@ function decideOrder(
   return { order: [], reason: placement.reason };
 }
 
+/** Who answers really: a standby that took over without being asked, else the first that lives. */
+function holderOf(current: EgressIp, view: ControllerView): string | undefined {
+  const answerer = answererOf(current, view);
+  const lives = ({ gateway, session }: SessionRef): boolean => liveSession(view, gateway) === session;
+  if (answerer !== undefined && current.order.some((it) => isSame(it, answerer)) && lives(answerer))
+    return answerer.gateway;
+  return (current.order.find(lives) ?? current.order[0])?.gateway;
+}
+
 /**
- * An address may have had an EgressIP before. Its epoch goes on above whatever any agent still states of it, so an old
- * statement is never taken for one about the new object.
+ * While the holder is first and everybody after it may still take over, the order stays and grows at its end: any other
+ * change of it is a new assignment, which every gateway of the old one has to hear of first.
  */
-function emptyEgressIp({ name, address }: Claim, view: ControllerView): EgressIp {
+function keepOrder(
+  current: readonly SessionRef[],
+  wished: readonly SessionRef[],
+  { view, eligibility }: { readonly view: ControllerView; readonly eligibility: Eligibility },
+): readonly SessionRef[] {
+  const [holder] = wished;
+  const stands =
+    holder !== undefined &&
+    current.length > 0 &&
+    isSame(current[0], holder) &&
+    current.every(
+      (it) => liveSession(view, it.gateway) === it.session && eligibility.allowed.has(it.gateway),
+    );
+  if (!stands) return wished;
+  const missing = wished.filter((it) => !current.some((known) => isSame(known, it)));
+  return [...current, ...missing].slice(0, Math.max(current.length, wished.length));
+}
+
+function isSame(a: SessionRef | undefined, b: SessionRef): boolean {
+  return a?.gateway === b.gateway && a.session === b.session;
+}
+
+/**
+ * An address may have had an EgressIP before, of which agents remember who let go at which epoch although nobody states it
+ * any more. Epochs of the new object must be above all of those: they start at the milliseconds of the wall clock, because
+ * no object changes its epoch as fast, and above whatever is still stated.
+ */
+function emptyEgressIp({ name, address }: Claim, view: ControllerView, wallMs: number): EgressIp {
   const stated = [...view.gatewayNodes.values()].flatMap(({ addresses }) =>
     addresses
       .filter((it) => it.address.value === address.value && it.address.family === address.family)
@@ -148,7 +183,7 @@ function emptyEgressIp({ name, address }: Claim, view: ControllerView): EgressIp
     resourceVersion: '',
     address,
     policies: [],
-    epoch: Math.max(0, ...stated),
+    epoch: Math.max(wallMs, ...stated),
     order: [],
     fence: [],
     blocksVersion: 0,

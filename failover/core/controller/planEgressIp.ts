@@ -2,8 +2,9 @@
  * Decides the next `EgressIP.spec` from the one that was read: epoch, order and fence, owners and port blocks. The
  * result is written by compare-and-swap on that very object, so the epoch it builds on is the epoch that stands.
  *
- * A new holder always means a new epoch and a fence: the old holder and whoever was still fenced, less those proven
- * dead. Only the first in order may answer (docs/decisions/0002), so standbys change freely and are never fenced.
+ * Every session of an order may have taken over, so a new order means a new epoch and a fence of the whole old order and
+ * whoever was fenced still, less those proven dead. Only standbys that are added at the end need neither: they come after
+ * everybody in every version of the order that anyone may have read.
  */
 import type { EgressIp, PolicyOwner, SessionRef } from '../egressIp.ts';
 import type { Allocation } from './portBlocks.ts';
@@ -24,13 +25,13 @@ export interface SessionProofs {
 /** The same object if nothing is to be written. */
 export function planEgressIp(current: EgressIp, wish: EgressIpWish, proofs: SessionProofs): EgressIp {
   const { owners, order, allocation } = wish;
-  const moved = !sameSession(current.order[0], order[0]);
+  const moved = !isPrefix(current.order, order);
   const next: EgressIp = {
     ...current,
     policies: owners,
     epoch: moved ? current.epoch + 1 : current.epoch,
     order,
-    fence: moved ? fenceOf(current, proofs) : tidyFence(current, proofs),
+    fence: moved ? fenceOf(current, order[0], proofs) : tidyFence(current, proofs),
     blocksVersion: allocation.blocksVersion,
     blocks: allocation.blocks,
     resting: allocation.resting,
@@ -38,11 +39,14 @@ export function planEgressIp(current: EgressIp, wish: EgressIpWish, proofs: Sess
   return isSame(current, next) ? current : next;
 }
 
-function fenceOf({ order, fence }: EgressIp, { isDead }: SessionProofs): readonly SessionRef[] {
-  const [holder] = order;
-  const entries =
-    holder === undefined || fence.some((it) => sameSession(it, holder)) ? fence : [...fence, holder];
-  return entries.filter((entry) => !isDead(entry));
+/** The new holder itself is left out: whoever comes after it in the order needs its death anyway. */
+function fenceOf(
+  { order, fence }: EgressIp,
+  holder: SessionRef | undefined,
+  { isDead }: SessionProofs,
+): readonly SessionRef[] {
+  const entries = [...fence, ...order.filter((it) => !fence.some((known) => sameSession(known, it)))];
+  return entries.filter((entry) => !isDead(entry) && !sameSession(entry, holder));
 }
 
 /** Agents see releases themselves; here they only keep the list short. */
@@ -51,6 +55,12 @@ function tidyFence(
   { isDead, hasReleased }: SessionProofs,
 ): readonly SessionRef[] {
   return fence.filter((entry) => !isDead(entry) && !hasReleased(entry, epoch));
+}
+
+/** Nobody is in the first order that is not at the same place in the second. An empty order is given up, not added to. */
+function isPrefix(before: readonly SessionRef[], after: readonly SessionRef[]): boolean {
+  if (before.length === 0) return after.length === 0;
+  return before.every((entry, index) => sameSession(entry, after[index]));
 }
 
 function sameSession(a: SessionRef | undefined, b: SessionRef | undefined): boolean {

@@ -14,7 +14,7 @@ import type {
   PolicyStatus,
 } from './controllerView.ts';
 import type { AddressPlan } from './planAddresses.ts';
-import { isAnnounced, statementOn } from './proofs.ts';
+import { answererOf, isAnnounced, statementOn } from './proofs.ts';
 
 /** An address of the policy as it stands in the API, with its plan. */
 export interface ServedAddress {
@@ -89,7 +89,7 @@ function judgeProgrammed(served: readonly ServedAddress[], view: ControllerView)
   const missing = served.filter(({ plan: { claim } }) => {
     const { current } = claim;
     if (current === undefined || !isAnnounced(current, view)) return true;
-    const statement = statementOn(view, current.order[0]?.gateway ?? '', claim.address);
+    const statement = statementOn(view, answererOf(current, view)?.gateway ?? '', claim.address);
     return (statement?.blocksVersion ?? -1) < current.blocksVersion;
   });
   if (served.length === 0)

@@ -1,13 +1,44 @@
 /**
- * Decides, from what gateways and their Leases say, whether a session may still answer for an address. The same reasoning
- * as an agent's own (agent/answering.ts), on the controller's view.
+ * Decides, from what gateways and their Leases say, which sessions live, which are over for certain, and who answers for
+ * an address. The same reasoning as the agents' own, on the controller's view; the verdicts of the voters reach it
+ * through the gateways that heard them.
  */
 import type { Address } from '../../../policy/model.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement } from '../gatewayNode.ts';
+import { compareRights, type Right } from '../ownership/messages.ts';
 import type { ControllerView } from './controllerView.ts';
 import type { SessionProofs } from './planEgressIp.ts';
-import { isDead } from './sessions.ts';
+import { isOver, leasedSession } from './sessions.ts';
+
+/** Nothing of the session answers any more, and never will. */
+export function isDead(view: ControllerView, session: SessionRef): boolean {
+  // A new agent flushes its kernel before it opens a session, so a later one says enough.
+  if (isOver(view.sessions, session) || sessionOf(view, session.gateway) > session.session) return true;
+  return wasCalledDead(view, session);
+}
+
+/** A majority of voters called it dead, as some gateway heard. */
+export function wasCalledDead({ gatewayNodes }: ControllerView, session: SessionRef): boolean {
+  return [...gatewayNodes.values()].some(({ dead }) =>
+    dead.some((it) => it.gateway === session.gateway && it.session >= session.session),
+  );
+}
+
+function sessionOf({ gatewayNodes }: ControllerView, gateway: string): number {
+  return gatewayNodes.get(gateway)?.session ?? 0;
+}
+
+/**
+ * The session under which a gateway may be given addresses: its Lease is held and renewed, its agent says that the voters
+ * granted it, and nobody called it dead. Only such sessions are ever named in an assignment.
+ */
+export function liveSession(view: ControllerView, gateway: string): number | undefined {
+  const session = leasedSession(view.sessions, gateway);
+  if (session === undefined || view.silent.has(gateway) || sessionOf(view, gateway) !== session)
+    return undefined;
+  return isDead(view, { gateway, session }) ? undefined : session;
+}
 
 export function statementOn(
   view: ControllerView,
@@ -21,40 +52,41 @@ export function statementOn(
 
 export function proofsFor(address: Address, view: ControllerView): SessionProofs {
   return {
-    isDead: (session) => isDead(view.sessions, session),
+    isDead: (session) => isDead(view, session),
     hasReleased: ({ gateway, session }, epoch) => {
-      // A new agent flushes its kernel before it opens a session, so a later one says enough.
-      if ((view.gatewayNodes.get(gateway)?.session ?? 0) > session) return true;
       const statement = statementOn(view, gateway, address);
       return (
         statement !== undefined &&
         statement.state !== 'Answering' &&
-        statement.session >= session &&
+        statement.session === session &&
         statement.epoch >= epoch
       );
     },
   };
 }
 
-/** The holder states, under its assigned session and at this epoch, that its kernel answers. */
-export function isAnnounced({ order, epoch, address }: EgressIp, view: ControllerView): boolean {
-  const [holder] = order;
-  if (holder === undefined || isDead(view.sessions, holder)) return false;
-  const statement = statementOn(view, holder.gateway, address);
-  return (
-    statement?.state === 'Answering' && statement.session === holder.session && statement.epoch === epoch
-  );
+export interface Answerer extends SessionRef {
+  readonly right: Right;
 }
 
-/** Whoever states `Answering` at the highest epoch under a session that is not proven dead. */
-export function answeringGateway(egressIp: EgressIp, view: ControllerView): string | undefined {
-  let best: { readonly gateway: string; readonly epoch: number } | undefined;
+/**
+ * Whoever states `Answering` by the highest right under a session that is not proven dead. What a gateway that is not
+ * heard of any more stated last is no word about now.
+ */
+export function answererOf(egressIp: EgressIp, view: ControllerView): Answerer | undefined {
+  let best: Answerer | undefined;
   for (const gateway of view.gatewayNodes.keys()) {
     const statement = statementOn(view, gateway, egressIp.address);
     if (statement?.state !== 'Answering') continue;
-    const session: SessionRef = { gateway, session: statement.session };
-    if (isDead(view.sessions, session)) continue;
-    if (best === undefined || statement.epoch > best.epoch) best = { gateway, epoch: statement.epoch };
+    const { session, epoch, index } = statement;
+    if (view.silent.has(gateway) || isDead(view, { gateway, session })) continue;
+    const right = { epoch, index };
+    if (best === undefined || compareRights(right, best.right) > 0) best = { gateway, session, right };
   }
-  return best?.gateway;
+  return best;
+}
+
+/** Somebody of the assignment that stands states that its kernel answers: its first, or a standby that took over. */
+export function isAnnounced(egressIp: EgressIp, view: ControllerView): boolean {
+  return answererOf(egressIp, view)?.right.epoch === egressIp.epoch;
 }

@@ -18,7 +18,6 @@ export const MANAGED = {
   'inet steering': 'type mark : mark;',
   'inet translations': 'type mark : verdict;',
   'inet pods': 'type ipv4_addr : verdict;',
-  'netdev egress_ips': 'type ipv4_addr;',
   'netdev gateway_macs': 'type ipv4_addr : ether_addr;',
   'netdev node_macs': 'type mark : ether_addr;',
 } as const;

@@ -38,7 +38,6 @@ export function renderElements(plan: NodeDataPlane, current: KernelState): Kerne
   return {
     elements: new Map<ManagedName, Elements>([
       ['inet egress_ips', names],
-      ['netdev egress_ips', names],
       ['inet direct', mergedRanges(plan.direct)],
       ...renderMesh(plan, indices),
       ...egress.elements,

@@ -3,8 +3,8 @@
  * differ. Decides what happens to each packet; relies on renderElements.ts for the contents and on the routing tables
  * that iproute.ts sets up (a mark with ROUTE_FLAG goes into the tunnel, with LOCAL_FLAG to this node).
  *
- * Three roles live side by side: the source (translates its pods' connections with connection tracking), the gateway
- * (forwards both ways untracked, by address and port alone) and the guard (ARP leaves only while a session lives).
+ * Two roles live side by side: the source (translates its pods' connections with connection tracking) and the gateway
+ * (forwards both ways untracked, by address and port alone). Who answers ARP is the guard's, guardRuleset.ts.
  */
 import { formatAddress } from '../../../policy/address.ts';
 import type { Address } from '../../../policy/model.ts';
@@ -28,7 +28,7 @@ export const INET_COUNTERS = [
   'refused',
   'unknown_peer',
 ] as const;
-export const NETDEV_COUNTERS = ['fenced', 'no_holder'] as const;
+export const NETDEV_COUNTERS = ['no_holder'] as const;
 
 export interface StaticOptions {
   readonly uplink: string;
@@ -37,24 +37,13 @@ export interface StaticOptions {
   readonly tunnelPort: number;
 }
 
-/** Sets of the answer gate: never part of a plan's diff. */
-const GATE_SETS = `
-  map address_session { type ipv4_addr : mark;
-  }
-  map session_heartbeat { type mark : mark;
-  }
-  set live { type mark; flags timeout;
-  }
-  map announced { type ipv4_addr : ipv4_addr;
-  }`;
-
 /** The text that replaces both tables, and the name of the empty chain that tells this text from any other. */
 export function renderStaticRuleset(options: StaticOptions): {
   readonly text: string;
   readonly fingerprint: string;
 } {
   const inet = inetTable(options);
-  const netdev = netdevTable(options);
+  const netdev = netdevTable();
   const fingerprint = `version_${contentHash(inet + netdev)}`;
   const whole = (family: string, body: string): string =>
     `table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\ntable ${family} ${TABLE} {\n  chain ${fingerprint} {\n  }${body}\n}\n`;
@@ -159,29 +148,13 @@ function gatewayChains(selfMark: number): string {
   }`;
 }
 
-/**
- * ARP for an egress IP leaves only while address → session → heartbeat → live element holds. Session and heartbeat
- * marks have different top bits, so a chain that breaks in the middle finds nothing at its end. An announcement is sent
- * by a tool as a question from the node's own address and becomes the egress IP's here, before the same check.
- */
-function netdevTable({ uplink, self }: StaticOptions): string {
-  const own = formatAddress(self);
-  return `${declarations('netdev', NETDEV_COUNTERS)}${GATE_SETS}
+/** Frames into the tunnel get the MAC of the node that they are for: one map entry moves an address. */
+function netdevTable(): string {
+  return `${declarations('netdev', NETDEV_COUNTERS)}
   chain into_tunnel { type filter hook egress device "${TUNNEL_DEVICE}" priority 0;
     ether daddr set meta mark map @node_macs meta mark set 0 accept
     ether daddr set ip saddr map @gateway_macs meta mark set 0 accept
     counter name no_holder drop
-  }
-  chain guard { type filter hook egress device "${uplink}" priority 0;
-    arp saddr ip ${own} arp saddr ip set arp daddr ip map @announced
-    arp saddr ip @egress_ips goto fence
-  }
-  chain fence {
-    meta mark set 0
-    meta mark set arp saddr ip map @address_session
-    meta mark set meta mark map @session_heartbeat
-    meta mark @live accept
-    counter name fenced drop
   }`;
 }
 

@@ -1,0 +1,55 @@
+/** What the API says, as the ownership core takes it in: the assignments, dead sessions, and who let go of what. */
+import type { SessionRef } from '../egressIp.ts';
+import type { Assignment } from '../ownership/addresses.ts';
+import type { Release } from '../ownership/ownershipCore.ts';
+import type { AgentView } from './agentView.ts';
+import { statementOf } from './holders.ts';
+
+export interface ApiWord {
+  readonly dead: readonly SessionRef[];
+  readonly released: readonly Release[];
+}
+
+/** @param confirmed EgressIP name → the `blocksVersion` whose ports the own kernel forwards */
+export function assignmentsOf(
+  { egressIps }: AgentView,
+  confirmed: ReadonlyMap<string, number>,
+): ReadonlyMap<string, Assignment> {
+  return new Map(
+    [...egressIps.values()]
+      .filter(({ address }) => address.family === 4)
+      .map(({ name, epoch, order, fence }) => [
+        name,
+        { address: name, epoch, order, fence, blocksVersion: confirmed.get(name) },
+      ]),
+  );
+}
+
+export function wordOf(view: AgentView): ApiWord {
+  return { dead: deadSessions(view), released: releases(view) };
+}
+
+/** What other gateways concluded, and every session that its own gateway has followed by a later one. */
+function deadSessions({ gatewayNodes }: AgentView): readonly SessionRef[] {
+  const highest = new Map<string, number>();
+  const add = ({ gateway, session }: SessionRef): void => {
+    if (session > (highest.get(gateway) ?? 0)) highest.set(gateway, session);
+  };
+  for (const { name, session, dead } of gatewayNodes.values()) {
+    add({ gateway: name, session: session - 1 });
+    dead.forEach(add);
+  }
+  return [...highest].map(([gateway, session]) => ({ gateway, session }));
+}
+
+function releases({ egressIps, gatewayNodes }: AgentView): readonly Release[] {
+  return [...egressIps.values()].flatMap((egressIp) =>
+    egressIp.fence.flatMap((session) => {
+      const gateway = gatewayNodes.get(session.gateway);
+      const statement = gateway === undefined ? undefined : statementOf(gateway, egressIp);
+      if (statement === undefined || statement.state === 'Answering') return [];
+      if (statement.session !== session.session) return [];
+      return [{ session, address: egressIp.name, epoch: statement.epoch }];
+    }),
+  );
+}

@@ -1,0 +1,61 @@
+/** What Prometheus reads of an agent. Labels are of closed sets only. */
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { OwnershipWord } from '../core/ownership/ownershipCore.ts';
+import type { OverReason } from '../core/ownership/peerSession.ts';
+import type { OwnershipStats } from './ownershipProtocol.ts';
+import { DROP_REASONS } from './peerTransport.ts';
+
+export interface AgentMetrics {
+  readonly registry: Registry;
+  word(word: OwnershipWord): void;
+  stats(stats: OwnershipStats): void;
+  sessionOver(reason: OverReason): void;
+}
+
+export function createAgentMetrics(): AgentMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
+  const holding = gauge('sallyport_agent_addresses_held', 'Egress IPs that this node answers for.');
+  const session = gauge('sallyport_agent_session', 'Number of the session that the voters granted; 0: none.');
+  const voters = gauge('sallyport_agent_voter_config_version', 'The newest voter configuration it knows.');
+  const stall = gauge(
+    'sallyport_agent_heartbeat_stall_seconds',
+    'The longest that a heartbeat was late in the last five seconds, because this node did not run the agent.',
+  );
+  const fenced = gauge(
+    'sallyport_agent_fenced_packets',
+    'ARP that the dead-man switch kept in, since the guard was made.',
+  );
+  const lapses = gauge(
+    'sallyport_agent_session_lapses',
+    'Times that no majority granted the session in time, since the start.',
+  );
+  const dropped = new Gauge({
+    name: 'sallyport_agent_peer_packets_dropped',
+    help: 'Packets of other agents, or of others, that were not in order, since the start.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const overs = new Counter({
+    name: 'sallyport_agent_sessions_over_total',
+    help: 'Sessions that ended before their agent did, by reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  return {
+    registry,
+    word(word) {
+      holding.set(word.holdings.length);
+      session.set(word.session);
+      voters.set(word.config?.version ?? 0);
+    },
+    stats(stats) {
+      fenced.set(stats.fenced);
+      lapses.set(stats.lapses);
+      stall.set(stats.longestStallMs / 1000);
+      for (const reason of DROP_REASONS) dropped.set({ reason }, stats.dropped[reason]);
+    },
+    sessionOver: (reason) => overs.inc({ reason }),
+  };
+}

@@ -1,0 +1,65 @@
+/** What the agent's main thread and its ownership thread say to each other. */
+import type { Address } from '../../policy/model.ts';
+import type { LogLevel } from '../../runtime/logger.ts';
+import type { SessionRef } from '../core/egressIp.ts';
+import type { Durations } from '../core/ownership/durations.ts';
+import type { Holding } from '../core/ownership/messages.ts';
+import type { OwnershipEvent, OwnershipWord } from '../core/ownership/ownershipCore.ts';
+import type { OverReason } from '../core/ownership/peerSession.ts';
+import type { DropReason, PeerKeys } from './peerTransport.ts';
+
+export interface OwnershipSettings {
+  readonly node: string;
+  readonly address: Address;
+  readonly uplink: string;
+  readonly peerPort: number;
+  readonly durations: Durations;
+  readonly execPrefix: readonly string[];
+}
+
+/** An event of the core whose time is taken where it is stepped. */
+export type Timeless<E> = E extends unknown ? Omit<E, 'nowMs'> : never;
+export type PassedEvent = Extract<
+  Timeless<OwnershipEvent>,
+  { readonly kind: 'configured' | 'assigned' | 'stated' | 'opened' | 'lease-lost' | 'close' }
+>;
+
+export type ToOwnership =
+  | { readonly kind: 'event'; readonly event: PassedEvent }
+  /** Every node with an agent. */
+  | { readonly kind: 'peers'; readonly peers: ReadonlyMap<string, Address> }
+  | { readonly kind: 'keys'; readonly keys: PeerKeys }
+  /** Ends every right to answer in the kernel; answered by `flushed`. */
+  | { readonly kind: 'flush' }
+  /** Compare the kernel with what should be armed. */
+  | { readonly kind: 'resync' }
+  | { readonly kind: 'stop' };
+
+export type FromOwnership =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'word'; readonly word: OwnershipWord }
+  | { readonly kind: 'flushed'; readonly ok: boolean }
+  | {
+      readonly kind: 'session-over';
+      readonly session: number;
+      readonly reason: OverReason;
+      readonly floor: number;
+    }
+  | { readonly kind: 'session-closed'; readonly session: number }
+  | { readonly kind: 'heard-holdings'; readonly session: SessionRef; readonly holdings: readonly Holding[] }
+  | {
+      readonly kind: 'log';
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }
+  | { readonly kind: 'stats'; readonly stats: OwnershipStats }
+  | { readonly kind: 'stopped' };
+
+export interface OwnershipStats {
+  readonly dropped: Readonly<Record<DropReason, number>>;
+  readonly fenced: number;
+  readonly lapses: number;
+  /** The longest that a timer of the thread was late since the last report, milliseconds. */
+  readonly longestStallMs: number;
+}

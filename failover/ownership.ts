@@ -1,0 +1,55 @@
+/** The agent's second thread: who answers for an address. Started by the agent, which passes the settings. */
+import { randomBytes } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { formatAddress } from '../policy/address.ts';
+import { createAnnouncer } from './io/announcer.ts';
+import { createAnswerGate } from './io/answerGate.ts';
+import { openNftSession } from './io/nftSession.ts';
+import type { FromOwnership, OwnershipSettings, ToOwnership } from './io/ownershipProtocol.ts';
+import { OwnershipRunner } from './io/ownershipRunner.ts';
+import { openPeerTransport } from './io/peerTransport.ts';
+import { watchUplink } from './io/watchUplink.ts';
+
+/** Far beyond any command's normal few milliseconds; a heartbeat that takes longer is lost anyway. */
+const COMMAND_DEADLINE_MS = 1000;
+
+async function run(settings: OwnershipSettings): Promise<void> {
+  const { node, address, uplink, execPrefix } = settings;
+  const port = parentPort;
+  if (port === null) throw new Error('ownership: this is no worker thread');
+  const post = (message: FromOwnership): void => port.postMessage(message);
+  const warn = (message: string): void => post({ kind: 'log', level: 'warn', message, fields: {} });
+  const nft = openNftSession({ execPrefix, deadlineMs: COMMAND_DEADLINE_MS });
+  const announcer = createAnnouncer({ execPrefix, uplink, self: formatAddress(address) });
+  const runnerOptions = { execPrefix, deadlineMs: COMMAND_DEADLINE_MS };
+  const gate = createAnswerGate({ runner: runnerOptions, uplink, self: address, nft, announcer });
+  const transport = await openPeerTransport({
+    node,
+    address,
+    port: settings.peerPort,
+    onMessage: (from, message) => runner.post({ kind: 'received', from, message }),
+    warn,
+  });
+  const runner = new OwnershipRunner({
+    settings,
+    incarnation: () => randomBytes(6).toString('hex'),
+    gate,
+    transport,
+    post,
+    monotonicMs: () => performance.now(),
+  });
+  const watch = watchUplink(execPrefix, () => runner.handle({ kind: 'resync' }), warn);
+  port.on('message', (message: ToOwnership) => {
+    if (message.kind !== 'stop') return runner.handle(message);
+    watch.stop();
+    runner.stop();
+    announcer.close();
+    void Promise.all([transport.close(), nft.close()]).then(() => {
+      post({ kind: 'stopped' });
+      port.close();
+    });
+  });
+  post({ kind: 'ready' });
+}
+
+await run(workerData as OwnershipSettings); // The agent is the only one that starts this thread.
