@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** One project per kind of ground a test stands on: `unit` needs nothing, `kernel` needs root and network
- * namespaces, `cluster` needs the built control plane. `npm run check` runs the first only. */
+/** One project per kind of ground a test stands on: `unit` and `simulation` need nothing, `kernel` needs root and network
+ * namespaces, `cluster` needs the built control plane. `npm run check` runs the first, and the simulation's seeds. */
 export default defineConfig({
   test: {
     projects: [
@@ -14,6 +14,12 @@ export default defineConfig({
             'test/unit/**/*.test.ts',
           ],
           exclude: ['**/*.kernel.test.ts', '**/node_modules/**'],
+        },
+      },
+      {
+        test: {
+          name: 'simulation',
+          include: ['test/simulation/**/*.test.ts'],
         },
       },
       {

@@ -1,0 +1,15 @@
+/** The parts of the product that a world runs on: the real ones, or a copy with a planted bug. */
+import * as leaseSession from '../../../failover/core/agent/leaseSession.ts';
+import * as planEgressIp from '../../../failover/core/controller/planEgressIp.ts';
+import * as durations from '../../../failover/core/ownership/durations.ts';
+import * as ownershipCore from '../../../failover/core/ownership/ownershipCore.ts';
+
+export type CoreModule = Pick<
+  typeof ownershipCore,
+  'initialOwnership' | 'stepOwnership' | 'ownershipWakeMs' | 'wordOfOwnership'
+> &
+  Pick<typeof durations, 'deriveDurations'> &
+  Pick<typeof leaseSession, 'initialLeaseSession' | 'stepLeaseSession' | 'leaseWakeMs'> &
+  Pick<typeof planEgressIp, 'planEgressIp'>;
+
+export const REAL_CORE: CoreModule = { ...ownershipCore, ...durations, ...leaseSession, ...planEgressIp };

@@ -1,0 +1,69 @@
+/** Keeps the node's own object in the API equal to what its agent knows: one write at a time, again when one failed. */
+import type { ApiView } from './apiModel.ts';
+import type { Ground, Word } from './ground.ts';
+import { renderNode, reportText } from './renderNode.ts';
+import type { SimNode } from './simNode.ts';
+import type { Thread } from './thread.ts';
+
+const RETRY_MS = 500;
+
+export class NodeReporter {
+  readonly #node: SimNode;
+  readonly #ground: Ground;
+  readonly #thread: Thread;
+  readonly #confirmed: ReadonlyMap<string, number>;
+  #word: Word | undefined;
+  #view: ApiView | undefined;
+  #reported = '';
+  #writing = false;
+
+  constructor(
+    node: SimNode,
+    ground: Ground,
+    known: { readonly thread: Thread; readonly confirmed: ReadonlyMap<string, number> },
+  ) {
+    this.#node = node;
+    this.#ground = ground;
+    this.#thread = known.thread;
+    this.#confirmed = known.confirmed;
+  }
+
+  said(word: Word): void {
+    this.#word = word;
+    this.#report();
+  }
+
+  viewed(view: ApiView): void {
+    this.#view = view;
+    // A write that was given up for lost may have come after the one that replaced it.
+    const own = view.nodes.get(this.#node.name);
+    if (own !== undefined && reportText(own) !== this.#reported && !this.#writing) this.#reported = '';
+    this.#report();
+  }
+
+  #report(): void {
+    if (this.#word === undefined || this.#view === undefined || this.#writing) return;
+    const { api, queue } = this.#ground;
+    const { name } = this.#node;
+    const report = renderNode({ name, word: this.#word, confirmed: this.#confirmed }, this.#view);
+    const text = reportText(report);
+    if (text === this.#reported) return;
+    this.#writing = true;
+    this.#reported = text;
+    api.call(
+      () => this.#node.apiCuts === 0 && this.#node.on,
+      () => api.commit({ kind: 'node', name, value: report }),
+      (answer) =>
+        this.#thread.post(() => {
+          this.#writing = false;
+          if (answer.kind === 'answered') return this.#report();
+          queue.after(RETRY_MS, () => this.#thread.post(() => this.#again()));
+        }),
+    );
+  }
+
+  #again(): void {
+    if (!this.#writing) this.#reported = '';
+    this.#report();
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Wrongs that the checker must find: a simulator that finds none of them shows nothing. Most are a patch of one line of
+ * the core, some are wrongs of the world around it (`WorldBug`).
+ */
+
+import type { WorldBug } from './ground.ts';
+import type { Scenario } from './playScenario.ts';
+import {
+  A_VOTER_FORGETS_ITS_VERDICT,
+  AN_ARMING_FAILS_AND_ITS_RIGHT_GOES,
+  ENDED_WHILE_ITS_LEASE_IS_RENEWED,
+  HEARD_BY_ONE_THAT_CALLED_IT_DEAD,
+  OLD_VOTERS_LEARN_AT_THE_LAST_MOMENT,
+  ONE_HALF_LEARNS_OF_NEW_VOTERS,
+  RESTARTED_AGENTS_KNOW_OLD_VOTERS,
+} from './scenarios.ts';
+
+export interface Patch {
+  /** In failover/core. */
+  readonly file: string;
+  /** Occurs exactly once there; the table is brought up to date when the core changes. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+export type PlantedBug = {
+  readonly name: string;
+  /** The seed that found it last is tried before all others; it goes stale when the world changes. */
+  readonly lastSeen?: number;
+} & (
+  | { readonly patch: Patch; readonly world?: never }
+  | { readonly world: WorldBug; readonly patch?: never }
+);
+
+/** Seeds that found a bug last, where it takes many. */
+const LAST_SEEN: Readonly<Record<string, number>> = {
+  'fence not inherited': 205,
+  'validity from the answer': 110,
+  'no retraction wait': 110,
+  'revival without generations': 54,
+  'no flush before a new session': 56,
+};
+
+function patched(name: string, file: string, find: string, replace: string): PlantedBug {
+  return { name, patch: { file, find, replace }, ...lastSeen(name) };
+}
+
+function lastSeen(name: string): Pick<PlantedBug, 'lastSeen'> {
+  const seed = LAST_SEEN[name];
+  return seed === undefined ? {} : { lastSeen: seed };
+}
+
+function wrongWorld(world: WorldBug): PlantedBug {
+  return { name: world, world, ...lastSeen(world) };
+}
+
+const ADDRESSES = 'ownership/addresses.ts';
+const DEATHS = 'ownership/deaths.ts';
+const DURATIONS = 'ownership/durations.ts';
+const PEER_SESSION = 'ownership/peerSession.ts';
+const VOTER = 'ownership/voter.ts';
+const PLAN = 'controller/planEgressIp.ts';
+
+const PROMISE = 'return (sessionMs + KERNEL_TIMER_MS) * CLOCK_RATE_MARGIN;';
+const FENCE =
+  'const entries = [...fence, ...order.filter((it) => !fence.some((known) => sameSession(known, it)))];';
+
+/** Found by seeds drawn at random. */
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  patched(
+    'names instead of sessions',
+    ADDRESSES,
+    'return a.gateway === b.gateway && a.session === b.session;',
+    'return a.gateway === b.gateway;',
+  ),
+  patched(
+    'no fence',
+    ADDRESSES,
+    'const outstanding = fence.filter(',
+    'const outstanding = fence.slice(0, 0).filter(',
+  ),
+  patched(
+    'one voter suffices',
+    'ownership/voterConfig.ts',
+    'return Math.floor(set.length / 2) + 1;',
+    'return Math.min(set.length, 1);',
+  ),
+  patched('margin 0', DURATIONS, PROMISE, 'return sessionMs;'),
+  patched('margin 1+ρ without g', DURATIONS, PROMISE, 'return sessionMs * (1 + CLOCK_RATE_ERROR);'),
+  patched(
+    'revival without generations',
+    PEER_SESSION,
+    'const lapsed = peer.validUntilMs > 0 && nowMs > peer.validUntilMs;',
+    'const lapsed = false;',
+  ),
+  patched('fence not inherited', PLAN, FENCE, 'const entries = [...order];'),
+  patched('fence of the old owner only', PLAN, FENCE, 'const entries = [...fence, ...order.slice(0, 1)];'),
+  patched(
+    'validity from the answer',
+    PEER_SESSION,
+    'const validUntilMs = sent.atMs + durations.sessionMs;',
+    'const validUntilMs = nowMs + durations.sessionMs;',
+  ),
+  patched(
+    'statements never expire',
+    DEATHS,
+    'nowMs < it.freshUntilMs && it.configVersion <= config.version',
+    'it.configVersion <= config.version',
+  ),
+  patched(
+    'no retraction wait',
+    VOTER,
+    'const untilMs = nowMs + state.durations.retractionMs;',
+    'const untilMs = nowMs;',
+  ),
+  patched(
+    'a right that was given up is used',
+    ADDRESSES,
+    'if (candidacy === undefined || candidacy.right.epoch < state.releasedEpoch)',
+    'if (candidacy === undefined)',
+  ),
+  wrongWorld('user-space fence only'),
+  wrongWorld('release before the kernel confirmed'),
+  wrongWorld('re-arming with the remaining time'),
+  wrongWorld('no flush before a new session'),
+  wrongWorld('blind write'),
+  wrongWorld('epochs begin anew with a new object'),
+  wrongWorld('a lease that stood still proves a death'),
+];
+
+/** Found by the scenario that is made for them; a few clock rates and delays are tried. */
+export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenario: Scenario }[] = [
+  {
+    scenario: A_VOTER_FORGETS_ITS_VERDICT,
+    bug: patched(
+      'no start silence',
+      VOTER,
+      'const silentUntilMs = nowMs + options.durations.startSilenceMs;',
+      'const silentUntilMs = nowMs;',
+    ),
+  },
+  { scenario: ENDED_WHILE_ITS_LEASE_IS_RENEWED, bug: wrongWorld('the Lease is closed before the hand-over') },
+  { scenario: ONE_HALF_LEARNS_OF_NEW_VOTERS, bug: wrongWorld('no wait for the old voters') },
+  { scenario: ONE_HALF_LEARNS_OF_NEW_VOTERS, bug: wrongWorld('no joint configuration') },
+  { scenario: OLD_VOTERS_LEARN_AT_THE_LAST_MOMENT, bug: wrongWorld('no final wait') },
+  { scenario: RESTARTED_AGENTS_KNOW_OLD_VOTERS, bug: wrongWorld('older configuration after a restart') },
+  {
+    scenario: HEARD_BY_ONE_THAT_CALLED_IT_DEAD,
+    bug: patched(
+      'the kernel hangs on whatever a majority granted',
+      PEER_SESSION,
+      'const grant = peer.validSeq > peer.pointedSeq ? { grant: peer.validSeq } : {};',
+      `const newest = majorityValue(config, (voter) => peer.grants.get(voter)?.seq) ?? 0;
+     const grant = newest > peer.pointedSeq ? { grant: newest } : {};`,
+    ),
+  },
+  {
+    scenario: AN_ARMING_FAILS_AND_ITS_RIGHT_GOES,
+    bug: patched(
+      'a failed arming is taken for silence',
+      ADDRESSES,
+      'return disarm(state, outcome.address, self);\n}\n\n/** The kernel answers no more',
+      "return stay({ ...state, kernel: { kind: 'silent' } });\n}\n\n/** The kernel answers no more",
+    ),
+  },
+];

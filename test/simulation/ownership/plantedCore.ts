@@ -1,0 +1,39 @@
+/** A copy of the core with one planted bug, in a temporary folder, imported from there. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { CoreModule } from './coreModule.ts';
+import type { Patch } from './plantedBugs.ts';
+
+const CORE = path.resolve(import.meta.dirname, '../../../failover/core');
+/** All that the world runs on; they import one another and, but for types, nothing else. */
+const MODULES = [
+  'ownership/ownershipCore.ts',
+  'ownership/durations.ts',
+  'agent/leaseSession.ts',
+  'controller/planEgressIp.ts',
+] as const;
+
+export async function plantCore({ file, find, replace }: Patch): Promise<CoreModule> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'planted-core-'));
+  try {
+    for (const part of ['ownership', 'agent/leaseSession.ts', 'controller/planEgressIp.ts'])
+      cpSync(path.join(CORE, part), path.join(folder, part), { recursive: true });
+    const source = readFileSync(path.join(folder, file), 'utf8');
+    const occurrences = source.split(find).length - 1;
+    if (occurrences !== 1)
+      throw new Error(`${file} has ${JSON.stringify(find)} ${occurrences} times, not once`);
+    writeFileSync(
+      path.join(folder, file),
+      source.replace(find, () => replace),
+    );
+    // What a module exports is what its original exports.
+    const modules = await Promise.all(
+      MODULES.map((name) => import(pathToFileURL(path.join(folder, name)).href) as Promise<CoreModule>),
+    );
+    return Object.assign({}, ...modules) as CoreModule; // All four together are a CoreModule.
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,52 @@
+/** What a simulated agent says of its node in the API: as core/agent/reportNode.ts states it, in the reader's form. */
+import type { GatewayNode } from '../../../failover/core/gatewayNode.ts';
+import type { ApiView } from './apiModel.ts';
+import type { Word } from './ground.ts';
+
+export interface NodeWord {
+  readonly name: string;
+  readonly word: Word;
+  readonly confirmed: ReadonlyMap<string, number>;
+}
+
+const UNUSED = {
+  uid: '',
+  resourceVersion: '',
+  interfaces: [],
+  onLink: [],
+  nextHops: [],
+  capacity: 1024,
+  dataPlaneReady: true,
+  dataPlaneMessage: '',
+  demand: [],
+  selected: [],
+  versions: { agent: '', kernel: '', nftables: '' },
+} as const;
+
+export function renderNode({ name, word, confirmed }: NodeWord, view: ApiView): GatewayNode {
+  const rights = new Map(word.holdings.map(({ address, right }) => [address, right]));
+  return {
+    ...UNUSED,
+    name,
+    session: word.session,
+    addresses: [...view.ips.values()].flatMap((egressIp): GatewayNode['addresses'] => {
+      const blocksVersion = confirmed.get(egressIp.name);
+      const right = rights.get(egressIp.name);
+      const epoch = word.released.get(egressIp.name);
+      if (word.session === 0 || blocksVersion === undefined) return [];
+      const base = { address: egressIp.address, session: word.session, blocksVersion };
+      if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
+      if (epoch === undefined) return [];
+      const state = egressIp.fence.some(({ gateway }) => gateway === name) ? 'Released' : 'Standby';
+      return [{ ...base, state, epoch, index: 0 }];
+    }),
+    dead: word.dead.filter(({ gateway, session }) => session >= (view.nodes.get(gateway)?.session ?? 0)),
+    voterConfig: word.config ?? { version: 0, sets: [] },
+  };
+}
+
+/** Differs where two reports do. Addresses hold their bits as a bigint, which JSON has no form for. */
+export function reportText({ session, addresses, dead, voterConfig }: GatewayNode): string {
+  const stated = addresses.map(({ address, ...rest }) => [Number(address.value), rest]);
+  return JSON.stringify([session, stated, dead, voterConfig.version]);
+}

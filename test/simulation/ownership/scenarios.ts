@@ -1,0 +1,122 @@
+/**
+ * Directed scenarios: each a chain of mishaps that the protocol survives by one of its rules, which random seeds reach too
+ * seldom. With that rule taken away the same chain breaks it. X holds the address, Y is the other gateway.
+ */
+import type { Scenario, Stage } from './playScenario.ts';
+import type { SimNode } from './simNode.ts';
+
+const FAR_MS = 5000;
+
+function otherGateway({ world, holder }: Stage): SimNode {
+  return world.gateways.find((it) => it !== holder) ?? holder;
+}
+
+export const A_VOTER_FORGETS_ITS_VERDICT: Scenario = {
+  name: 'a voter calls a session dead, restarts and hears it again while another calls it dead',
+  play(stage) {
+    const { holder: x, node, at, cut } = stage;
+    const y = otherGateway(stage);
+    cut(x.name, 'w0', 0, 240);
+    at(225, () => node('w0').crash(1));
+    // Y knows of w0 only what it said in its former life.
+    cut(y.name, 'w0', 222, FAR_MS);
+    cut(x.name, 'w1', 170, FAR_MS);
+  },
+};
+
+export const ONE_HALF_LEARNS_OF_NEW_VOTERS: Scenario = {
+  name: 'two of the old voters and the holder do not learn that the voters change',
+  shape: { others: 4 },
+  play(stage) {
+    const { world, holder: x, node, at, cut } = stage;
+    for (const name of ['w0', 'w1']) node(name).agent?.stallWatch(2500);
+    x.agent?.stallWatch(2500);
+    cut(x.name, 'w2', 0, 2500);
+    at(10, () => world.wishVoters(0, 1));
+  },
+};
+
+export const OLD_VOTERS_LEARN_AT_THE_LAST_MOMENT: Scenario = {
+  name: 'the holder is granted by the old voters until the moment they learn of the new ones',
+  shape: { others: 4 },
+  play(stage) {
+    const { world, holder: x, node, at, cut } = stage;
+    for (const name of ['w0', 'w1']) node(name).agent?.stallWatch(700);
+    x.agent?.stallWatch(2500);
+    cut(x.name, 'w2', 0, FAR_MS);
+    // What w0 and w1 answer when they know is lost: the holder goes on by what they granted before.
+    for (const name of ['w0', 'w1']) cut(name, x.name, 705, FAR_MS);
+    at(10, () => world.wishVoters(0, 1));
+  },
+};
+
+export const RESTARTED_AGENTS_KNOW_OLD_VOTERS: Scenario = {
+  name: 'the holder and two of the old voters restart after the voters have changed',
+  shape: { others: 4 },
+  play(stage) {
+    const { world, holder: x, node, at, cut } = stage;
+    world.wishVoters(0, 1);
+    cut(x.name, 'w2', 1500, FAR_MS);
+    at(1600, () => x.crash(20));
+    for (const name of ['w0', 'w1']) at(1600, () => node(name).crash(20));
+    for (let atMs = 1900; atMs < 4000; atMs += 150)
+      at(atMs, () => {
+        for (const each of world.controllers) each.moves.add(world.addresses[0] ?? '');
+      });
+  },
+};
+
+export const HEARD_BY_ONE_THAT_CALLED_IT_DEAD: Scenario = {
+  name: 'a lapsed session is granted by a voter that had called it dead and by one that had not',
+  play(stage) {
+    const { holder: x, at, cut } = stage;
+    x.apiCuts += 1;
+    cut(x.name, 'w0', 0, 340);
+    cut(x.name, 'w1', 0, FAR_MS);
+    // It gets so little of its processor that it hardly beats, but often enough for w2.
+    const runs = [26, 145, 342, 450, 556];
+    runs.forEach((run, index) => {
+      const next = runs[index + 1];
+      if (next !== undefined) at(run + 4, () => x.agent?.block(next - run - 4));
+    });
+  },
+};
+
+export const AN_ARMING_FAILS_AND_ITS_RIGHT_GOES: Scenario = {
+  name: 'an arming fails after it took effect, and the address is assigned to another meanwhile',
+  play(stage) {
+    const { world, holder: x, at } = stage;
+    const y = otherGateway(stage);
+    const move = (): void => {
+      for (const each of world.controllers) each.moves.add(world.addresses[0] ?? '');
+    };
+    y.kernel.failures = 1;
+    at(1, move);
+    for (let atMs = 100; atMs < 3000; atMs += 130) at(atMs, move);
+    at(2500, () => {
+      y.kernel.failures = 0;
+      x.kernel.failures = 0;
+    });
+  },
+};
+
+export const ENDED_WHILE_ITS_LEASE_IS_RENEWED: Scenario = {
+  name: 'the holder is told to end while a renewal of its Lease is under way and its kernel is slow',
+  play({ world, holder: x, at }) {
+    world.ground.api.latency = { leastMs: 20, mostMs: 30 };
+    at(700, () => {
+      x.kernel.stalledUntilMs = world.ground.queue.nowMs + 400;
+      x.agent?.stop(() => x.crash(500));
+    });
+  },
+};
+
+export const SCENARIOS: readonly Scenario[] = [
+  A_VOTER_FORGETS_ITS_VERDICT,
+  ONE_HALF_LEARNS_OF_NEW_VOTERS,
+  OLD_VOTERS_LEARN_AT_THE_LAST_MOMENT,
+  RESTARTED_AGENTS_KNOW_OLD_VOTERS,
+  HEARD_BY_ONE_THAT_CALLED_IT_DEAD,
+  AN_ARMING_FAILS_AND_ITS_RIGHT_GOES,
+  ENDED_WHILE_ITS_LEASE_IS_RENEWED,
+];
