@@ -51,6 +51,10 @@ export class Cluster {
     return found;
   }
 
+  #member(name: string): string {
+    return name === CONTROL_PLANE ? name : this.node(name).name;
+  }
+
   kubectl(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const argv = [join(this.#toolchain.folder, 'kubectl'), '--kubeconfig', this.kubeconfigPath, ...args];
     return runCommand(`kubectl ${args[0] ?? ''}`, argv, options);
@@ -108,17 +112,17 @@ export class Cluster {
     await runCommand(`importing an image into ${node}`, ['nsenter', '-t', `${boot}`, '--mount', ...ctr]);
   }
 
-  /** Stops the node's processes (its containers' too) whose command line matches; they keep all they hold. */
-  freeze(node: string, pattern: RegExp): void {
-    signalProcesses(this.id, this.node(node).name, pattern, 'SIGSTOP');
+  /** Stops processes of a node (its containers' too) or of 'control-plane' whose command line matches; they keep all they hold. */
+  freeze(member: string, pattern: RegExp): void {
+    signalProcesses(this.id, this.#member(member), pattern, 'SIGSTOP');
   }
 
-  thaw(node: string, pattern: RegExp): void {
-    signalProcesses(this.id, this.node(node).name, pattern, 'SIGCONT');
+  thaw(member: string, pattern: RegExp): void {
+    signalProcesses(this.id, this.#member(member), pattern, 'SIGCONT');
   }
 
-  kill(node: string, pattern: RegExp): void {
-    signalProcesses(this.id, this.node(node).name, pattern, 'SIGKILL');
+  kill(member: string, pattern: RegExp): void {
+    signalProcesses(this.id, this.#member(member), pattern, 'SIGKILL');
   }
 
   /** All processes and the whole network state of the node are gone at once; its disk stays. */
