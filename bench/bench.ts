@@ -9,5 +9,5 @@ export interface Bench {
   /** What it measures, in a few words, for the list of benches. */
   readonly about: string;
   /** Tells people line by line what it saw; throws where a figure would be wrong. */
-  run(say: (line: string) => void): Figures | Promise<Figures>;
+  run(say: (line: string) => void, options: { readonly runs: number }): Figures | Promise<Figures>;
 }
