@@ -52,7 +52,7 @@ async function run(config: AgentConfig): Promise<void> {
   const shutdown = installShutdown({ logger, deadlineMs: SHUTDOWN_MS });
   const { client, heartClient } = connect(config);
   shutdown.onEnd('connections', async () => {
-    await Promise.all([client.close(), heartClient.close()]);
+    await Promise.all([client.close(), heartClient.close(), dataPlane.close()]);
   });
   const wallClock = Date.now;
   const versions = await readVersions(VERSION);

@@ -110,4 +110,6 @@ export interface DataPlane {
   readCounters(): Promise<DataPlaneCounters>;
   /** Egress IP as text → `TunnelEndpoint.mac` of the gateway that this node sends to, as a former run left it. */
   readHolders(): Promise<ReadonlyMap<string, string>>;
+  /** Ends the tools that are kept running; the kernel goes on forwarding. */
+  close(): Promise<void>;
 }

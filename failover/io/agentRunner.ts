@@ -75,6 +75,8 @@ class Runner implements AgentRunner {
   #stepping = false;
   #leaseTimer: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
+  /** Nothing of the session answers any more: before that the Lease must not be closed, for others take that as its death. */
+  #handedOver = false;
   #peers = '';
 
   constructor(options: AgentRunnerOptions) {
@@ -119,6 +121,7 @@ class Runner implements AgentRunner {
         metrics.sessionOver(message.reason);
         return this.#stepLease({ kind: 'over', session: message.session, floor: message.floor });
       case 'session-closed':
+        this.#handedOver = true;
         return this.#stepLease({ kind: 'close' });
       case 'log':
         return logger[message.level](message.message, message.fields);
@@ -214,7 +217,7 @@ class Runner implements AgentRunner {
     const { phase } = this.#lease;
     if (phase.kind === 'closed') return this.#closed?.();
     // A renewal in flight was let through first.
-    if (this.#closed !== undefined && event.kind === 'lease-written' && phase.kind === 'open')
+    if (this.#handedOver && event.kind === 'lease-written' && phase.kind === 'open')
       return setImmediate(() => this.#stepLease({ kind: 'close' })) && undefined;
     this.#scheduleLease();
   }

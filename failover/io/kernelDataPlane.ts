@@ -14,6 +14,7 @@ import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
 import { ensurePeers, ensureTunnel, readMtu, removeTunnel, type TunnelOptions } from './iproute.ts';
 import { kernelSelfTest } from './kernelSelfTest.ts';
 import { createNftables, type Nftables } from './nftables.ts';
+import { type NftSession, openNftSession } from './nftSession.ts';
 import type { ToolRunner } from './runTool.ts';
 import { readAnswerable, removeAnswerable } from './uplinkAddresses.ts';
 
@@ -37,11 +38,12 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   const runner: ToolRunner = { execPrefix: options.execPrefix ?? [], deadlineMs: TOOL_DEADLINE_MS };
   const tunnel: TunnelOptions = { ...options, sysctlDir: options.sysctlDir ?? '/proc/sys/net' };
   const nftables = createNftables(runner);
+  const session = openNftSession(runner);
   // One apply at a time: each compares with what the one before it left.
   let applying: Promise<unknown> = Promise.resolve();
   let known: KnownKernel | undefined;
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {
-    const parts = { runner, tunnel, nftables };
+    const parts = { runner, tunnel, nftables, session };
     const made = known === undefined ? await makeGround(parts) : known;
     if ('outcome' in made) return made.outcome;
     const applied = await applyPlan(parts, plan, made);
@@ -67,6 +69,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
     async readHolders() {
       return (await nftables.read()).state.elements.get('netdev gateway_macs') ?? new Map();
     },
+    close: () => session.close(),
     async cleanup() {
       await removeAnswerable(runner, options.uplink, await readAnswerable(runner, options.uplink));
       // Added first so that the deletion succeeds where a table is already gone.
@@ -84,6 +87,8 @@ interface Parts {
   readonly runner: ToolRunner;
   readonly tunnel: TunnelOptions;
   readonly nftables: Nftables;
+  /** Small changes, such as a move, are in the kernel without the start of a process. */
+  readonly session: NftSession;
 }
 
 /** What the kernel holds, as read or as written last: reading it again is what an apply would mostly cost. */
@@ -114,7 +119,7 @@ async function makeGround({
 }
 
 async function applyPlan(
-  { runner, nftables }: Parts,
+  { runner, session }: Parts,
   plan: NodeDataPlane,
   before: KnownKernel,
 ): Promise<{ readonly known: KnownKernel | undefined; readonly outcome: KernelOutcome }> {
@@ -124,7 +129,7 @@ async function applyPlan(
   if (meshed.kind !== 'ok') return { known: undefined, outcome: meshed };
   const state = renderElements(plan, before.state);
   const changes = before.rules + diffElements(before.rules === '' ? before.state : NO_STATE, state);
-  const outcome = await nftables.run(changes);
+  const outcome = await session.run(changes);
   return { known: outcome.kind === 'ok' ? { state, rules: '', peers } : undefined, outcome };
 }
 

@@ -91,7 +91,6 @@ function expectOk(outcome: KernelOutcome): void {
 
 export interface LabPlane extends KernelDataPlane {
   readonly gate: KernelGate;
-  close(): void;
 }
 
 /** Both halves of a node's kernel side, as the agent has them in two threads. */
@@ -106,17 +105,18 @@ function createLabPlane(lab: DataPlaneLab, node: NodeName): LabPlane {
     () => undefined,
   );
   const plane = createKernelDataPlane({ ...options, tunnelPort: 4790, tunnelVni: 7777 });
-  const close = (): void => {
+  const close = async (): Promise<void> => {
     watch.stop();
     announcer.close();
+    await plane.close();
   };
   return {
     ...plane,
     gate,
     close,
-    cleanup() {
-      close();
-      return plane.cleanup();
+    async cleanup() {
+      await close();
+      await plane.cleanup();
     },
   };
 }
@@ -150,7 +150,7 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
     lab,
     plane,
     async restart(node) {
-      plane(node).close();
+      await plane(node).close();
       planes.delete(node);
       return plane(node);
     },

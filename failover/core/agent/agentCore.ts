@@ -126,7 +126,9 @@ function absorb(state: AgentState, event: AgentEvent): AgentState {
     case 'applied':
       return absorbApplied(state, event.ok, event.message);
     case 'resync':
-      return { ...state, applyWanted: true };
+      // Reported again as well: a write that was given up as lost may have landed after its successor. The same again
+      // costs the API server no write.
+      return { ...state, applyWanted: true, lastReport: '' };
     case 'report-failed':
       return { ...state, lastReport: '' };
     default:

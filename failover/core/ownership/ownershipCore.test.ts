@@ -312,6 +312,23 @@ test('an epoch never goes back: an older object of a watch that starts anew chan
   expect(wordOfOwnership(network.state('gw-1')).released.get(IP)).toBe(2);
 });
 
+test('nor when the address was gone meanwhile: an older object that shows it again gives nobody a right', () => {
+  const network = served();
+  handingOver(network);
+  network.runUntil(() => network.answering(IP).includes('gw-2'), 50);
+  network.assign([]);
+  network.run(50);
+  expect(network.answering(IP)).toEqual([]);
+  network.assign([
+    assignment(
+      1,
+      NODES.map((name) => of(name)),
+    ),
+  ]);
+  network.run(300);
+  expect(network.answering(IP)).toEqual([]);
+});
+
 test('of an address whose command is under way nothing is said, neither that it is held nor that it is not', () => {
   const network = threeGateways();
   network.assign([

@@ -221,7 +221,23 @@ function assign(
     }),
   );
   const named = [...kept.values()].flatMap(({ order, fence }) => [...order, ...fence]);
-  return { ...state, assignments: kept, voter: becomeAware(state.voter, named, nowMs) };
+  const voter = becomeAware(state.voter, named, nowMs);
+  return { ...state, assignments: kept, addresses: rememberGone(state, kept), voter };
+}
+
+/** Of an address that is gone no older right is used again, should an older list show it once more. */
+function rememberGone(
+  { assignments, addresses }: OwnershipState,
+  kept: ReadonlyMap<string, Assignment>,
+): ReadonlyMap<string, AddressState> {
+  const gone = [...assignments.values()].filter(({ address }) => !kept.has(address));
+  if (gone.length === 0) return addresses;
+  const next = new Map(addresses);
+  for (const { address, epoch } of gone) {
+    const known = next.get(address) ?? SILENT;
+    next.set(address, { ...known, releasedEpoch: Math.max(epoch, known.releasedEpoch) });
+  }
+  return next;
 }
 
 function absorbStatements(
