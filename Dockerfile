@@ -17,9 +17,9 @@ ENV NODE_ENV=production
 WORKDIR /app
 # No USER: the agent needs root's capabilities; the Deployments run the same files as 65532, and every file is readable.
 ENTRYPOINT ["/usr/bin/node"]
-# What the agent drives: nft, ip, bridge and arping. The other two programs need none of it.
+# What the agent drives: nft, ip and bridge; perl, for announcements, is in the base. The other two programs need none of it.
 RUN apt-get update \
-  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nftables iproute2 iputils-arping \
+  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nftables iproute2 \
   && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 COPY --from=build /usr/local/bin/node /usr/bin/node
 COPY LICENSE /app/LICENSE

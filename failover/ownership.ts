@@ -1,9 +1,9 @@
 /** The agent's second thread: who answers for an address. Started by the agent, which passes the settings. */
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { formatAddress } from '../policy/address.ts';
 import { createAnnouncer } from './io/announcer.ts';
 import { createAnswerGate } from './io/answerGate.ts';
+import { openIpSession } from './io/ipSession.ts';
 import { openNftSession } from './io/nftSession.ts';
 import type { FromOwnership, OwnershipSettings, ToOwnership } from './io/ownershipProtocol.ts';
 import { OwnershipRunner } from './io/ownershipRunner.ts';
@@ -20,9 +20,11 @@ async function run(settings: OwnershipSettings): Promise<void> {
   const post = (message: FromOwnership): void => port.postMessage(message);
   const warn = (message: string): void => post({ kind: 'log', level: 'warn', message, fields: {} });
   const nft = openNftSession({ execPrefix, deadlineMs: COMMAND_DEADLINE_MS });
-  const announcer = createAnnouncer({ execPrefix, uplink, self: formatAddress(address) });
+  const ip = openIpSession({ execPrefix, deadlineMs: COMMAND_DEADLINE_MS });
+  const announcer = createAnnouncer({ execPrefix, uplink, warn });
+  announcer.prepare();
   const runnerOptions = { execPrefix, deadlineMs: COMMAND_DEADLINE_MS };
-  const gate = createAnswerGate({ runner: runnerOptions, uplink, self: address, nft, announcer });
+  const gate = createAnswerGate({ runner: runnerOptions, uplink, nft, ip, announcer });
   const transport = await openPeerTransport({
     node,
     address,
@@ -38,13 +40,13 @@ async function run(settings: OwnershipSettings): Promise<void> {
     post,
     monotonicMs: () => performance.now(),
   });
-  const watch = watchUplink(execPrefix, () => runner.handle({ kind: 'resync' }), warn);
+  const watch = watchUplink({ execPrefix, uplink }, () => runner.handle({ kind: 'resync' }), warn);
   port.on('message', (message: ToOwnership) => {
     if (message.kind !== 'stop') return runner.handle(message);
     watch.stop();
     runner.stop();
     announcer.close();
-    void Promise.all([transport.close(), nft.close()]).then(() => {
+    void Promise.all([transport.close(), nft.close(), ip.close()]).then(() => {
       post({ kind: 'stopped' });
       port.close();
     });

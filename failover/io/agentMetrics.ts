@@ -21,7 +21,7 @@ export function createAgentMetrics(): AgentMetrics {
   const voters = gauge('sallyport_agent_voter_config_version', 'The newest voter configuration it knows.');
   const stall = gauge(
     'sallyport_agent_heartbeat_stall_seconds',
-    'The longest that a heartbeat was late in the last five seconds, because this node did not run the agent.',
+    'The longest that a heartbeat was late since the last look, because this node did not run the agent.',
   );
   const fenced = gauge(
     'sallyport_agent_fenced_packets',

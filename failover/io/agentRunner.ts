@@ -19,6 +19,7 @@ import {
   leaseWakeMs,
   stepLeaseSession,
 } from '../core/agent/leaseSession.ts';
+import { statedRights } from '../core/agent/ownershipInput.ts';
 import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
 import type { DataPlane } from '../core/dataPlane.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
@@ -78,6 +79,7 @@ class Runner implements AgentRunner {
   /** Nothing of the session answers any more: before that the Lease must not be closed, for others take that as its death. */
   #handedOver = false;
   #peers = '';
+  #rights = '';
 
   constructor(options: AgentRunnerOptions) {
     this.#options = options;
@@ -87,6 +89,7 @@ class Runner implements AgentRunner {
   viewed(view: AgentView): void {
     this.#tellPeers(view);
     this.#post({ kind: 'viewed', view });
+    this.#tellRights(view);
     if (this.#lease !== undefined || this.#closed !== undefined || !this.#options.isGateway(view)) return;
     const begun = initialLeaseSession({ renewMs: this.#options.renewMs, floor: highestSession(view) });
     this.#lease = begun.state;
@@ -167,6 +170,14 @@ class Runner implements AgentRunner {
     if (text === this.#peers) return;
     this.#peers = text;
     this.#options.post({ kind: 'peers', peers });
+  }
+
+  #tellRights(view: AgentView): void {
+    const rights = statedRights(view);
+    const text = JSON.stringify([...rights]);
+    if (text === this.#rights) return;
+    this.#rights = text;
+    this.#options.post({ kind: 'rights', rights });
   }
 
   #post(event: AgentEvent): void {

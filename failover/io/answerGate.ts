@@ -5,6 +5,7 @@
 import { formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { AnswerGate, KernelOutcome } from '../core/dataPlane.ts';
+import { steerCommands } from '../core/dataplane/diffElements.ts';
 import {
   addressCommands,
   armCommands,
@@ -17,23 +18,30 @@ import {
   renderGuardRuleset,
   unguardCommands,
 } from '../core/dataplane/guardRuleset.ts';
+import { tunnelMac } from '../core/dataplane/tunnelMac.ts';
 import type { Announcer } from './announcer.ts';
 import { createBatch } from './batch.ts';
+import type { IpSession } from './ipSession.ts';
 import { readJson, type ToolRunner } from './runTool.ts';
 import { ensureAnswerable, makeAnswerable, readAnswerable, removeAnswerable } from './uplinkAddresses.ts';
 
 export interface GateOptions {
   readonly runner: ToolRunner;
   readonly uplink: string;
-  readonly self: Address;
   /** One transaction at a time, in the order asked. */
   readonly nft: { run(transaction: string): Promise<KernelOutcome> };
+  readonly ip: Pick<IpSession, 'run'>;
   readonly announcer: Announcer;
 }
 
 export interface KernelGate extends AnswerGate {
   /** After a flap of the uplink the kernel has forgotten part of what answers, and a new device has no guard. */
   reassert(): Promise<KernelOutcome>;
+  /**
+   * Sends what leaves this node by the address to that gateway, at once. The plan of the data plane follows with the same;
+   * where the map has no entry for the address nothing is changed.
+   */
+  steer(address: Address, gateway: Address): Promise<void>;
   /** Packets that the guard dropped. */
   readFenced(): Promise<number>;
 }
@@ -58,8 +66,8 @@ class Gate implements KernelGate {
 
   constructor(options: GateOptions) {
     this.#options = options;
-    const { runner, uplink } = options;
-    this.#makeAnswerable = createBatch((names) => makeAnswerable(runner, uplink, names));
+    const { runner, uplink, ip } = options;
+    this.#makeAnswerable = createBatch((names) => makeAnswerable({ runner, ip }, uplink, names));
     this.#removeAnswerable = createBatch((names) => {
       // Armed again meanwhile.
       const still = names.filter((name) => !this.#armed.has(name));
@@ -81,8 +89,8 @@ class Gate implements KernelGate {
    * none, all that a former run left on the device is guarded with the first breath.
    */
   async #ensureTable(): Promise<KernelOutcome> {
-    const { uplink, self, nft, runner } = this.#options;
-    const { text, fingerprint } = renderGuardRuleset({ uplink, self });
+    const { uplink, nft, runner } = this.#options;
+    const { text, fingerprint } = renderGuardRuleset(uplink);
     const objects = await this.#readTable();
     const chains = new Set(objects.map(({ chain }) => chain?.name));
     // A base chain goes with its device, so the table counts only while it is there.
@@ -194,6 +202,10 @@ class Gate implements KernelGate {
     const { runner, uplink } = this.#options;
     const left = (await readAnswerable(runner, uplink)).filter((name) => !this.#armed.has(name));
     await removeAnswerable(runner, uplink, left);
+  }
+
+  async steer(address: Address, gateway: Address): Promise<void> {
+    await this.#options.nft.run(steerCommands(formatAddress(address), tunnelMac(gateway)));
   }
 
   async readFenced(): Promise<number> {

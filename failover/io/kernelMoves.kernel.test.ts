@@ -106,6 +106,20 @@ test('moving the address changes one map element on a node that neither had nor 
   expect(changed[0]).toContain(`${EGRESS} : 02:53:cb:00:71:0c`);
 });
 
+test('a source that is steered ahead of its next plan sends to the new gateway, and the plan finds it so', async () => {
+  const sentTo = async (node: 'w1' | 'gw1'): Promise<string | undefined> =>
+    (await fixture.plane(node).readHolders()).get(EGRESS);
+  const { gate } = fixture.plane('w1');
+  expect(await gate.flush()).toEqual({ kind: 'ok' });
+  await gate.steer(address(EGRESS), address(NODES.gw2));
+  expect(await sentTo('w1')).toBe(tunnelMac(address(NODES.gw2)));
+  expect(await fixture.plane('w1').apply(planFor('w1', { holder: 'gw2' }))).toEqual({ kind: 'ok' });
+  expect(await sentTo('w1')).toBe(tunnelMac(address(NODES.gw2)));
+  // The holder itself has no entry: it gets none.
+  await fixture.plane('gw1').gate.steer(address(EGRESS), address(NODES.gw2));
+  expect(await sentTo('gw1')).toBeUndefined();
+});
+
 const answersArp = (): boolean =>
   fixture.lab.attempt('rtr', 'arping', '-q', '-c1', '-w1', '-I', 'eth0', EGRESS).code === 0;
 

@@ -3,7 +3,7 @@ import type { Address } from '../../policy/model.ts';
 import type { LogLevel } from '../../runtime/logger.ts';
 import type { SessionRef } from '../core/egressIp.ts';
 import type { Durations } from '../core/ownership/durations.ts';
-import type { Holding } from '../core/ownership/messages.ts';
+import type { Holding, Right } from '../core/ownership/messages.ts';
 import type { OwnershipEvent, OwnershipWord } from '../core/ownership/ownershipCore.ts';
 import type { OverReason } from '../core/ownership/peerSession.ts';
 import type { DropReason, PeerKeys } from './peerTransport.ts';
@@ -29,6 +29,8 @@ export type ToOwnership =
   /** Every node with an agent. */
   | { readonly kind: 'peers'; readonly peers: ReadonlyMap<string, Address> }
   | { readonly kind: 'keys'; readonly keys: PeerKeys }
+  /** EgressIP name → the highest right that is stated through the API: an older datagram is no news. */
+  | { readonly kind: 'rights'; readonly rights: ReadonlyMap<string, Right> }
   /** Ends every right to answer in the kernel; answered by `flushed`. */
   | { readonly kind: 'flush' }
   /** Compare the kernel with what should be armed. */

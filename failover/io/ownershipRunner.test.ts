@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { formatAddress, parseAddress } from '../../policy/address.ts';
+import { formatAddress, makeAddress, parseAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import { GuardKernel } from '../../test/lab/ownershipNetwork.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
@@ -70,6 +70,13 @@ class FakeGate implements KernelGate {
 
   disarm(from: Address): Promise<KernelOutcome> {
     return this.#run({ kind: 'disarm', address: formatAddress(from), session: 0 });
+  }
+
+  /** Address → where this node sends its packets. */
+  readonly steered = new Map<string, string>();
+
+  async steer(address: Address, gateway: Address): Promise<void> {
+    this.steered.set(formatAddress(address), formatAddress(gateway));
   }
 
   announce(addresses: readonly Address[]): void {
@@ -304,6 +311,35 @@ test('a guarding that failed is done with the next assignments, also where they 
   expect(world.gate.guarded).toEqual([IP]);
 });
 
+test('a gateway that says it answers is followed at once, an older word of another is not', async () => {
+  const [one, two] = [makeAddress(4, 0xcb00710cn), makeAddress(4, 0xcb00710dn)];
+  const peers = new Map([
+    ['gw-2', one],
+    ['gw-3', two],
+  ]);
+  const say = (from: string, epoch: number, index: number): void =>
+    world.runner.post({
+      kind: 'received',
+      from,
+      message: {
+        kind: 'moved',
+        session: 1,
+        holdings: [{ address: IP, right: { epoch, index }, blocksVersion: 1 }],
+      },
+    });
+  world.runner.handle({ kind: 'peers', peers });
+  world.assign(MINE);
+  say('gw-2', 1, 1);
+  expect(world.gate.steered.get(IP)).toBe(formatAddress(one));
+  say('gw-3', 1, 0);
+  expect(world.gate.steered.get(IP)).toBe(formatAddress(one));
+  world.runner.handle({ kind: 'rights', rights: new Map([[IP, { epoch: 5, index: 0 }]]) });
+  say('gw-3', 4, 0);
+  expect(world.gate.steered.get(IP)).toBe(formatAddress(one));
+  say('gw-3', 5, 1);
+  expect(world.gate.steered.get(IP)).toBe(formatAddress(two));
+});
+
 test('a closing lets go of everything, tells the voters and then the main thread', async () => {
   await answering();
   world.runner.handle({ kind: 'event', event: { kind: 'close' } });
@@ -370,11 +406,11 @@ test('events that come while one is stepped are stepped after it, in their order
   expect(world.wire.slice(before).map(({ to }) => to)).toEqual(['b', 'c', 'c', 'c']);
 });
 
-test('every five seconds what was dropped, fenced, lapsed and stalled is counted', async () => {
+test('every fifteen seconds what was dropped, fenced, lapsed and stalled is counted', async () => {
   await answering();
   world.deaf = true;
   await pass(300);
-  await pass(5000);
+  await pass(15_000);
   expect(world.said('stats').at(-1)?.stats).toMatchObject({
     dropped: { truncated: 0, misdirected: 6 },
     fenced: 42,

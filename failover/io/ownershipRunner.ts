@@ -5,6 +5,7 @@
 import { parseAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
+import { compareRights, type Right } from '../core/ownership/messages.ts';
 import {
   initialOwnership,
   type OwnershipEffect,
@@ -21,7 +22,7 @@ import type { PeerTransport } from './peerTransport.ts';
 
 /** Between a failed kernel command and the report of it, so that a broken tool is not called in a hot loop. */
 const RETRY_MS = 250;
-const STATS_MS = 5000;
+const STATS_MS = 15_000;
 const WARN_EVERY_MS = 1000;
 
 export interface OwnershipRunnerOptions {
@@ -46,6 +47,8 @@ export class OwnershipRunner {
   #longestStallMs = 0;
   #warnedMs = Number.NEGATIVE_INFINITY;
   #guarded = '';
+  #peers: ReadonlyMap<string, Address> = new Map();
+  readonly #heard = new Map<string, Right>();
 
   constructor(options: OwnershipRunnerOptions) {
     this.#options = options;
@@ -63,9 +66,12 @@ export class OwnershipRunner {
         return this.post(message.event);
       case 'peers':
         transport.setPeers(message.peers);
+        this.#peers = message.peers;
         return this.post({ kind: 'peers', peers: [...message.peers.keys()] });
       case 'keys':
         return transport.setKeys(message.keys);
+      case 'rights':
+        return this.#followRights(message.rights);
       case 'flush':
         void gate.flush().then((outcome) => {
           this.#warn('flushing', outcome);
@@ -190,8 +196,10 @@ export class OwnershipRunner {
       case 'session-over':
         this.#log('warn', 'the session is over', { session: effect.session, reason: effect.reason });
         return post(effect);
-      case 'session-closed':
       case 'heard-holdings':
+        this.#steer(effect);
+        return post(effect);
+      case 'session-closed':
         return post(effect);
       default:
         return effect satisfies never;
@@ -216,6 +224,33 @@ export class OwnershipRunner {
       arming ? gate.arm(address, session) : gate.disarm(address),
       (ok) => ({ kind: arming ? 'armed' : 'disarmed', address: name, session, ok }),
     );
+  }
+
+  /** What was heard of addresses that are gone is forgotten with it. */
+  #followRights(rights: ReadonlyMap<string, Right>): void {
+    for (const name of this.#heard.keys()) if (!this.#state.assignments.has(name)) this.#heard.delete(name);
+    for (const [name, right] of rights) {
+      const heard = this.#heard.get(name);
+      if (heard === undefined || compareRights(right, heard) > 0) this.#heard.set(name, right);
+    }
+  }
+
+  /**
+   * Sources follow a gateway's word here already: the main thread may be busy with a list. Only a higher right than any that
+   * was heard or assigned is news; the main thread hears of it in any case and has the last word.
+   */
+  #steer({ session, holdings }: Extract<OwnershipEffect, { readonly kind: 'heard-holdings' }>): void {
+    const gateway = this.#peers.get(session.gateway);
+    if (gateway === undefined) return;
+    for (const { address: name, right } of holdings) {
+      const assigned = this.#state.assignments.get(name);
+      const heard = this.#heard.get(name);
+      const address = addressNamed(name);
+      if (address === undefined || assigned === undefined || right.epoch < assigned.epoch) continue;
+      if (heard !== undefined && compareRights(right, heard) <= 0) continue;
+      this.#heard.set(name, right);
+      void this.#options.gate.steer(address, gateway);
+    }
   }
 
   /** Posts a command's outcome: at once if it succeeded, after a pause if not. */

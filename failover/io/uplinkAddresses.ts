@@ -7,6 +7,7 @@
 import type { KernelOutcome } from '../core/dataPlane.ts';
 import { ANSWER_TABLE, TUNNEL_DEVICE } from '../core/dataplane/staticRuleset.ts';
 import { runBatch } from './iproute.ts';
+import type { IpSession } from './ipSession.ts';
 import { jsonObjects, readJson, type ToolRunner } from './runTool.ts';
 
 interface UplinkState {
@@ -46,13 +47,11 @@ async function readUplink(runner: ToolRunner, uplink: string): Promise<UplinkSta
 
 /** Makes addresses answerable that are new here, in one go; where part of it was there already, only what is missing. */
 export async function makeAnswerable(
-  runner: ToolRunner,
+  { runner, ip }: { readonly runner: ToolRunner; readonly ip: Pick<IpSession, 'run'> },
   uplink: string,
   addresses: readonly string[],
 ): Promise<KernelOutcome> {
-  const made = await runBatch(
-    runner,
-    'ip',
+  const made = await ip.run(
     addresses.flatMap((address) => [
       `route replace ${address}/32 dev ${TUNNEL_DEVICE}`,
       `addr add ${address}/32 dev ${uplink} noprefixroute`,

@@ -1,5 +1,6 @@
 /** Tells when links or addresses of the node change, so that what a flap of the uplink undid is done again. */
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 
 export interface UplinkWatch {
   stop(): void;
@@ -8,9 +9,17 @@ export interface UplinkWatch {
 /** Events of one flap of a link come in a bunch; one look after them is enough. */
 const FLAP_SETTLE_MS = 10;
 
-/** `ip monitor` prints on every change, our own included: a look finds those in order. */
+/**
+ * What undoes something: the uplink itself changes, or an address goes off it. What is added, by us too, and what happens
+ * to other devices, as with every pod that comes or goes, is none of it.
+ */
+export function isDisturbance(line: string, uplink: string): boolean {
+  const [, deleted, device, rest] = /^(Deleted )?\d+: ([^\s:@]+)(.*)$/.exec(line) ?? [];
+  return device === uplink && (deleted !== undefined || /^[@:]/.test(rest ?? ''));
+}
+
 export function watchUplink(
-  execPrefix: readonly string[],
+  { execPrefix, uplink }: { readonly execPrefix: readonly string[]; readonly uplink: string },
   onChange: () => void,
   warn: (message: string) => void,
 ): UplinkWatch {
@@ -18,8 +27,8 @@ export function watchUplink(
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  child.stdout.on('data', () => {
-    if (stopped) return;
+  createInterface(child.stdout).on('line', (line) => {
+    if (stopped || !isDisturbance(line, uplink)) return;
     timer ??= setTimeout(() => {
       timer = undefined;
       if (!stopped) onChange();

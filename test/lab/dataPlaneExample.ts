@@ -98,12 +98,12 @@ export function exampleRuleset(node: Node): string {
 
 /** The guard's table: both addresses are guarded, and what the node holds hangs on its seventh session's third heartbeat. */
 function exampleGuard(node: Node): string {
-  const { self, uplink, addresses } = examplePlan(node);
+  const { uplink, addresses } = examplePlan(node);
   const held = addresses.filter(({ holder }) => holder === node).map((it) => formatAddress(it.address));
   const armed = new Map(held.map((name) => [name, SESSION]));
   const heartbeat = insertCommand(SESSION, 3, 200) + grantCommands(SESSION, 3);
   return [
-    renderGuardRuleset({ uplink, self: self.address }).text,
+    renderGuardRuleset(uplink).text,
     guardCommands(EGRESS.map(formatAddress)),
     addressCommands(armed),
     held.length === 0 ? '' : heartbeat,

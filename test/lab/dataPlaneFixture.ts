@@ -9,6 +9,7 @@ import type {
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
 import { createAnnouncer } from '../../failover/io/announcer.ts';
 import { createAnswerGate, type KernelGate } from '../../failover/io/answerGate.ts';
+import { openIpSession } from '../../failover/io/ipSession.ts';
 import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
 import { createNftables } from '../../failover/io/nftables.ts';
 import { type UplinkWatch, watchUplink } from '../../failover/io/watchUplink.ts';
@@ -97,10 +98,11 @@ export interface LabPlane extends KernelDataPlane {
 function createLabPlane(lab: DataPlaneLab, node: NodeName): LabPlane {
   const options = { uplink: 'eth0', self: address(NODES[node]), execPrefix: lab.prefix(node) };
   const runner = { execPrefix: options.execPrefix, deadlineMs: 5000 };
-  const announcer = createAnnouncer({ ...options, self: NODES[node] });
-  const gate = createAnswerGate({ ...options, runner, announcer, nft: createNftables(runner) });
+  const announcer = createAnnouncer(options);
+  const ip = openIpSession(runner);
+  const gate = createAnswerGate({ ...options, runner, announcer, ip, nft: createNftables(runner) });
   const watch: UplinkWatch = watchUplink(
-    options.execPrefix,
+    options,
     () => void gate.reassert(),
     () => undefined,
   );
@@ -108,7 +110,7 @@ function createLabPlane(lab: DataPlaneLab, node: NodeName): LabPlane {
   const close = async (): Promise<void> => {
     watch.stop();
     announcer.close();
-    await plane.close();
+    await Promise.all([plane.close(), ip.close()]);
   };
   return {
     ...plane,

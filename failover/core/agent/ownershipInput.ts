@@ -1,6 +1,7 @@
 /** What the API says, as the ownership core takes it in: the assignments, dead sessions, and who let go of what. */
 import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
+import { compareRights, type Right } from '../ownership/messages.ts';
 import type { Release } from '../ownership/ownershipCore.ts';
 import type { AgentView } from './agentView.ts';
 import { statementOf } from './holders.ts';
@@ -27,6 +28,20 @@ export function assignmentsOf(
 
 export function wordOf(view: AgentView): ApiWord {
   return { dead: deadSessions(view), released: releases(view) };
+}
+
+/** EgressIP name → the highest right that somebody states, through the API, to answer by. */
+export function statedRights({ egressIps, gatewayNodes }: AgentView): ReadonlyMap<string, Right> {
+  const rights = new Map<string, Right>();
+  for (const egressIp of egressIps.values())
+    for (const gateway of gatewayNodes.values()) {
+      const statement = statementOf(gateway, egressIp);
+      const known = rights.get(egressIp.name);
+      if (statement?.state !== 'Answering') continue;
+      if (known === undefined || compareRights(statement, known) > 0)
+        rights.set(egressIp.name, { epoch: statement.epoch, index: statement.index });
+    }
+  return rights;
 }
 
 /** What other gateways concluded, and every session that its own gateway has followed by a later one. */

@@ -2,12 +2,9 @@
  * The guard on the uplink: ARP for an egress IP leaves only while address → session → heartbeat → live element holds. A
  * table of its own, because it is written for every heartbeat and by another thread than the data plane.
  *
- * Session and heartbeat marks have different top bits, so a chain that breaks in the middle finds nothing at its end. An
- * announcement is sent by a tool as a question from the node's own address and becomes the egress IP's here, before the
- * same check.
+ * Session and heartbeat marks have different top bits, so a chain that breaks in the middle finds nothing at its end.
+ * Announcements pass the same check as answers.
  */
-import { formatAddress } from '../../../policy/address.ts';
-import type { Address } from '../../../policy/model.ts';
 import { contentHash } from './contentHash.ts';
 
 export const GUARD_TABLE = 'sallyport_guard';
@@ -39,7 +36,6 @@ const SETS = {
   address_session: { kind: 'map', type: 'type ipv4_addr : mark;' },
   session_heartbeat: { kind: 'map', type: 'type mark : mark;' },
   live: { kind: 'set', type: 'type mark; flags timeout;' },
-  announced: { kind: 'map', type: 'type ipv4_addr : ipv4_addr;' },
 } as const;
 
 /**
@@ -54,17 +50,15 @@ function add(name: keyof typeof SETS, elements: readonly string[]): string {
 }
 
 /** The text that replaces the table, and the name of the empty chain that tells this text from any other. */
-export function renderGuardRuleset({ uplink, self }: { readonly uplink: string; readonly self: Address }): {
+export function renderGuardRuleset(uplink: string): {
   readonly text: string;
   readonly fingerprint: string;
 } {
-  const own = formatAddress(self);
   const sets = Object.entries(SETS).map(([name, { kind, type }]) => `\n  ${kind} ${name} { ${type}\n  }`);
   const body = `${sets.join('')}
   counter fenced {
   }
   chain guard { type filter hook egress device "${uplink}" priority 0;
-    arp saddr ip ${own} arp saddr ip set arp daddr ip map @announced
     arp saddr ip @guarded goto fence
   }
   chain fence {
@@ -104,25 +98,19 @@ export function unguardCommands(addresses: readonly string[]): string {
 
 /** One address more hangs on the session. */
 export function armCommands(address: string, session: number): string {
-  return (
-    guardCommands([address]) +
-    add('address_session', [`${address} : ${sessionMark(session)}`]) +
-    add('announced', [`${address} : ${address}`])
-  );
+  return guardCommands([address]) + add('address_session', [`${address} : ${sessionMark(session)}`]);
 }
 
 export function disarmCommands(address: string): string {
-  return `delete element ${GUARD} address_session { ${address} }\ndelete element ${GUARD} announced { ${address} }\n`;
+  return `delete element ${GUARD} address_session { ${address} }\n`;
 }
 
 /** What hangs on which session, whole. What is guarded stays so: it may still be on the device. */
 export function addressCommands(armed: ReadonlyMap<string, number>): string {
   const sessions = [...armed].map(([address, session]) => `${address} : ${sessionMark(session)}`);
-  const announced = [...armed.keys()].map((address) => `${address} : ${address}`);
   return [
-    `flush map ${GUARD} address_session\nflush map ${GUARD} announced\n`,
+    `flush map ${GUARD} address_session\n`,
     guardCommands([...armed.keys()]),
     add('address_session', sessions),
-    add('announced', announced),
   ].join('');
 }
