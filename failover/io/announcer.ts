@@ -6,9 +6,8 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 
-/** A switch or a peer may lose the first. */
-const REPEATS = 3;
-const REPEAT_MS = 1000;
+/** A switch or a peer may lose the first, and the guard keeps one in that comes while the session lapses. */
+const REPEATS_MS = [50, 200, 1000, 2000] as const;
 
 /** A line each: an IPv4 address. Device index and MAC are read each time: the device may be another by then. */
 const SCRIPT = `use strict; use Socket; $SIG{PIPE} = 'DEFAULT'; my ($device) = @ARGV;
@@ -72,7 +71,7 @@ export function createAnnouncer({ execPrefix, uplink, warn = () => undefined }: 
     },
     announce(addresses) {
       send(addresses);
-      for (let repeat = 1; repeat < REPEATS; repeat += 1) sendLater(addresses, repeat * REPEAT_MS);
+      for (const afterMs of REPEATS_MS) sendLater(addresses, afterMs);
     },
     close() {
       for (const timer of timers) clearTimeout(timer);

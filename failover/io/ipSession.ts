@@ -84,7 +84,10 @@ class IpProcess {
 
   #hear(text: string): void {
     this.#heard += text;
-    const end = this.#heard.indexOf(`Object "${this.#mark}" is unknown`);
+    // To its very end: what is left of it would be taken for a complaint about the next batch.
+    const end = this.#heard.search(
+      new RegExp(`Object "${this.#mark}" is unknown, [^\\n]*\\nCommand failed -:\\d+\\n`),
+    );
     if (end < 0) return;
     const complaint = this.#heard.slice(0, end).trim().slice(0, MESSAGE_LENGTH_MAX);
     this.#settle?.(complaint === '' ? { kind: 'ok' } : { kind: 'refused', message: `ip: ${complaint}` });

@@ -20,7 +20,7 @@ const POD = 'my-app';
 /** Slow enough that a machine busy with a whole cluster drops none of it by itself. */
 const UDP_RATE = 200;
 /** Kubernetes' Leases would take three seconds, a Lease and a controller more. */
-const DETECTED_MS = 2000;
+const DETECTED_MS = 2900;
 let installed: InstalledCluster;
 
 beforeAll(async () => {

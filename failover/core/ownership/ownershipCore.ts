@@ -469,13 +469,16 @@ function throughVoters(
 
 /** Sources are told whenever what is held changes, the neighbours when an address is answered that was not. */
 function announceArmed(before: OwnershipState, after: OwnershipState, nowMs: number): OwnershipStep {
-  if (before.addresses === after.addresses && before.assignments === after.assignments) return only(after);
+  // While the session had lapsed the kernel was silent, announcements included.
+  const revived = !before.wasValid && after.wasValid;
+  if (!revived && before.addresses === after.addresses && before.assignments === after.assignments)
+    return only(after);
   const holdings = holdingsOf(after);
-  const held = new Set(holdingsOf(before).map(({ address }) => address));
+  const held = new Set(revived ? [] : holdingsOf(before).map(({ address }) => address));
   const effects = holdings
     .filter(({ address }) => !held.has(address))
     .map(({ address }): OwnershipEffect => ({ kind: 'announce', address }));
-  if (isAnnounced(after.announcing, holdings)) return only(after);
+  if (isAnnounced(after.announcing, holdings)) return { state: after, effects };
   const announcing = becomeHolding(after.announcing, { session: after.peer?.session ?? 0, holdings, nowMs });
   return { state: { ...after, announcing }, effects };
 }
