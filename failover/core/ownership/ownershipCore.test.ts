@@ -392,6 +392,22 @@ test('neighbours are told whenever an address is answered that was not, sources 
   expect(said(network, 'gw-2', 'heard-holdings').at(-1)).toMatchObject({ holdings: [{ blocksVersion: 2 }] });
 });
 
+test('after a lapse it announces what it answers for again: the kernel kept in what was said meanwhile', () => {
+  const network = served();
+  const { loses } = network;
+  network.run(300);
+  // It is heard, so nobody calls it dead, and hears nothing.
+  network.loses = (from, to) => to === 'gw-1' && from !== to;
+  const lapsed = (): boolean => network.answering(IP).length === 0;
+  network.runUntil(lapsed, 300);
+  network.loses = loses;
+  network.runUntil(() => !lapsed(), 100);
+  network.run(5);
+  expect(network.answering(IP)).toEqual(['gw-1']);
+  expect(network.state('gw-1').peer?.session).toBe(1);
+  expect(said(network, 'gw-1', 'announce')).toHaveLength(2);
+});
+
 // Who votes.
 
 test('a newer configuration reaches a gateway by the answer to its heartbeat', () => {
