@@ -11,6 +11,7 @@ import {
   installCluster,
   MANIFEST,
   NAMESPACE,
+  PATIENT_SESSION_MS,
   policy,
   powerOnToStandby,
   refusal,
@@ -31,7 +32,11 @@ let installed: InstalledCluster;
 let cluster: Cluster;
 
 beforeAll(async () => {
-  installed = await installCluster({ id: 'egress', onProgress: (line) => console.log(line) });
+  installed = await installCluster({
+    id: 'egress',
+    onProgress: (line) => console.log(line),
+    sessionMilliseconds: PATIENT_SESSION_MS,
+  });
   cluster = installed.cluster;
   await createPod(cluster, { name: 'my-app', app: 'my-app', node: 'worker-1' });
   await createPod(cluster, { name: 'other', app: 'other', node: 'worker-1' });
