@@ -14,9 +14,8 @@ import {
   waitProgrammed,
 } from '../test/scenarios/installedCluster.ts';
 import type { Bench } from './bench.ts';
-import { measureKeepalived, type PowerCutFigures } from './keepalivedFailover.ts';
+import { measureKeepalived, type PowerCutFigures, summarize } from './keepalivedFailover.ts';
 import { renderTable } from './renderTable.ts';
-import { median, percentile } from './statistics.ts';
 
 const CLASSES: Readonly<Record<string, Fault>> = {
   powerCut: faults.powerCut,
@@ -70,7 +69,7 @@ async function measureClasses(
     await waitWhole(installed, ADDRESS);
     const figures: Record<string, ClassFigures> = {};
     for (const [name, fault] of Object.entries(CLASSES))
-      figures[name] = summarize(await repeat(installed, { name, fault, runs, say }));
+      figures[name] = summarizeFaults(await repeat(installed, { name, fault, runs, say }));
     return figures;
   } finally {
     await installed.destroy();
@@ -103,20 +102,9 @@ async function repeat(
   return results;
 }
 
-function summarize(results: readonly FaultResult[]): ClassFigures {
-  const gaps = results.map(({ gapMs }) => gapMs);
-  const sum = (of: (result: FaultResult) => number): number =>
-    results.reduce((total, result) => total + of(result), 0);
-  return {
-    runs: results.length,
-    p50Ms: median(gaps) ?? null,
-    p99Ms: percentile(gaps, 99) ?? null,
-    maxMs: gaps.length === 0 ? null : Math.max(...gaps),
-    lostPackets: sum(({ lostPackets }) => lostPackets),
-    tcpOpened: sum(({ opened }) => opened),
-    tcpAlive: sum(({ alive }) => alive),
-    answerersMax: Math.max(...results.map(({ overlaps }) => (overlaps.length > 0 ? 2 : 1))),
-  };
+function summarizeFaults(results: readonly FaultResult[]): ClassFigures {
+  const answerersMax = Math.max(...results.map(({ overlaps }) => (overlaps.length > 0 ? 2 : 1)));
+  return { ...summarize(results), answerersMax };
 }
 
 function rowOf(name: string, figures: PowerCutFigures): readonly string[] {

@@ -36,7 +36,8 @@ export interface KeepalivedOptions {
   readonly id?: string;
 }
 
-interface CutResult {
+/** What one failure cost, of whichever system. */
+export interface CutResult {
   readonly gapMs: number;
   readonly lostPackets: number;
   readonly opened: number;
@@ -103,7 +104,7 @@ function waitFlowing(traffic: RunningClient, fromSeconds: number): Promise<true>
   );
 }
 
-function summarize(results: readonly CutResult[]): PowerCutFigures {
+export function summarize(results: readonly CutResult[]): PowerCutFigures {
   const gaps = results.map(({ gapMs }) => gapMs);
   const sum = (of: (result: CutResult) => number): number =>
     results.reduce((total, result) => total + of(result), 0);

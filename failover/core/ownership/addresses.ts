@@ -227,7 +227,7 @@ function reply(state: AddressState, message: Ask, answer: Told['state']): Addres
   };
 }
 
-/** The target let go, or holds still: then it is asked again at once if nobody else is in the way. */
+/** The target let go; one that holds still is asked again in the next round. */
 export function hearTold(state: AddressState, { target, epoch, state: answer }: Told): AddressState {
   if (answer === 'holding') return state;
   return becomeToldReleased(state, target, epoch);
