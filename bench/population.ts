@@ -179,6 +179,8 @@ function createNodes(): Pick<ClusterFacts, 'nodes' | 'gateways'> {
     addresses: [makeAddress(4, network.network + BigInt(at + 1))],
     podCidrs: [],
     unschedulable: false,
+    drained: false,
+    taints: [],
     ready: true,
   }));
   const interfaceName = 'eth0';

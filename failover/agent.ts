@@ -2,21 +2,27 @@
 import { randomBytes } from 'node:crypto';
 import { inClusterAccess } from '../kube/inClusterAccess.ts';
 import { createRestClient } from '../kube/restClient.ts';
+import { formatAddress } from '../policy/address.ts';
+import type { Address } from '../policy/model.ts';
 import { GATEWAY_LABEL } from '../policy/names.ts';
-import { startHealthServer } from '../runtime/healthServer.ts';
+import { type HealthServer, startHealthServer } from '../runtime/healthServer.ts';
 import { createLogger, type Logger } from '../runtime/logger.ts';
 import { installShutdown } from '../runtime/shutdown.ts';
 import { type AgentConfig, readAgentConfig } from './agentConfig.ts';
 import type { AgentView } from './core/agent/agentView.ts';
+import type { ObservedNode } from './core/agent/reportNode.ts';
+import { TOKEN_BYTES } from './core/dataplane/kernelCommands.ts';
 import { tunnelMac } from './core/dataplane/tunnelMac.ts';
 import { startAgentCaches } from './io/agentCaches.ts';
 import { createAgentMetrics } from './io/agentMetrics.ts';
 import { describeNode, readVersions } from './io/agentNode.ts';
-import { startAgentRunner } from './io/agentRunner.ts';
+import { type AgentRunner, type AgentRunnerOptions, startAgentRunner } from './io/agentRunner.ts';
 import { createGatewayNodeWriter } from './io/gatewayNodeWriter.ts';
+import { type HealthProbes, type HealthProbesOptions, startHealthProbes } from './io/healthProbes.ts';
 import { createKernelDataPlane } from './io/kernelDataPlane.ts';
 import { createLeaseHeart } from './io/leaseHeart.ts';
 import { observeNode } from './io/observeNode.ts';
+import { createOrderJoiner } from './io/orderJoiner.ts';
 import { watchOwnershipSecrets } from './io/ownershipSecrets.ts';
 import { startOwnershipThread } from './io/ownershipThread.ts';
 
@@ -45,7 +51,8 @@ async function run(config: AgentConfig): Promise<void> {
   const seen = await observeNode({ self: nodeAddress });
   if (seen.kind === 'refused') return giveUp([seen.error]);
   const { uplink } = seen.value;
-  const dataPlane = createKernelDataPlane({ ...config, uplink, self: nodeAddress });
+  const token = randomBytes(TOKEN_BYTES);
+  const dataPlane = createKernelDataPlane({ ...config, uplink, self: nodeAddress, token });
   const problems = await dataPlane.selfTest();
   if (problems.length > 0) return giveUp(problems);
 
@@ -61,29 +68,35 @@ async function run(config: AgentConfig): Promise<void> {
   shutdown.onEnd('report', () => writer.drained());
   const thread = await startOwnershipThread({
     module: OWNERSHIP_MODULE,
-    settings: { ...config, address: nodeAddress, uplink, execPrefix: [] },
+    settings: { ...config, address: nodeAddress, uplink, execPrefix: [], token },
     onMessage: (message) => runner.heard(message),
     onEnd: (reason) => fail(logger, `the ownership thread is gone: ${reason}`),
   });
   shutdown.onEnd('ownership thread', () => thread.stop());
   const metrics = createAgentMetrics();
   const durationSeconds = leaseMs / 1000;
+  const observed = describeNode(nodeAddress, seen.value, versions);
   const runner = startAgentRunner({
     node,
     dataPlane,
     heart: createLeaseHeart({ client: heartClient, namespace, node, durationSeconds, wallClock }),
     logger,
     metrics,
-    observed: describeNode(nodeAddress, seen.value, versions),
+    observed,
     recalled: await dataPlane.readHolders(),
     renewMs: leaseMs / RENEWALS_PER_LEASE,
     report: (report) => writer.write(report),
+    joiner: createOrderJoiner({ client, logger, monotonicMs: () => performance.now() }),
     post: (message) => thread.post(message),
     boot: randomBytes(6).toString('hex'),
     isGateway: (view) => isGateway(view, node),
     monotonicMs: () => performance.now(),
   });
   shutdown.onEnd('addresses', () => runner.stop());
+  const probes = probeHealth(config, { uplink, observed, logger, runner });
+  shutdown.onEnd('probes', () => probes.stop());
+  // In this order: what the status says of this gateway's health must not be overwritten unread.
+  const followers = [probes, runner];
   const secrets = watchOwnershipSecrets({
     client,
     logger,
@@ -98,23 +111,17 @@ async function run(config: AgentConfig): Promise<void> {
     self: { node, address: nodeAddress, mac: tunnelMac(nodeAddress) },
     uplink,
     serviceCidrs: config.serviceCidrs,
-    onView: (view) => runner.viewed(view),
+    onView: (view) => followers.forEach((follower) => void follower.viewed(view)),
   });
   shutdown.onEnd('caches', () => caches.stop());
   const look = async (): Promise<void> => {
-    const again = await observeNode({ self: nodeAddress });
-    if (again.kind === 'ok') runner.observed(describeNode(nodeAddress, again.value, versions));
+    const again = await lookAgain(nodeAddress, versions);
+    for (const follower of followers) if (again !== undefined) follower.observed(again);
     runner.resync();
   };
   const resync = setInterval(() => void look(), RESYNC_MS);
   shutdown.onEnd('resync', () => clearInterval(resync));
-  const health = await startHealthServer({
-    port: config.metricsPort,
-    liveness: {},
-    readiness: { dataPlane: () => runner.whyNotReady() },
-    registry: metrics.registry,
-    logger,
-  });
+  const health = await serveHealth(config, { runner, metrics, logger });
   shutdown.onEnd('health', () => health.stop());
   logger.info('watching', { uplink, port: health.port, versions });
 }
@@ -127,6 +134,43 @@ function connect({ cluster, leaseMs }: AgentConfig) {
     client: createRestClient(access, { userAgent }),
     heartClient: createRestClient(access, { userAgent, deadlineMs: leaseMs / 3 }),
   };
+}
+
+function probeHealth(
+  { node, nodeAddress, health }: AgentConfig,
+  {
+    runner,
+    ...rest
+  }: Pick<HealthProbesOptions, 'uplink' | 'observed' | 'logger'> & { readonly runner: AgentRunner },
+): HealthProbes {
+  return startHealthProbes({
+    ...rest,
+    node,
+    onHealth: (verdict) => runner.health(verdict),
+    address: formatAddress(nodeAddress),
+    settings: health,
+    isGateway: (view) => isGateway(view, node),
+  });
+}
+
+function serveHealth(
+  { metricsPort: port }: AgentConfig,
+  {
+    runner,
+    metrics,
+    logger,
+  }: Pick<AgentRunnerOptions, 'metrics' | 'logger'> & { readonly runner: AgentRunner },
+): Promise<HealthServer> {
+  const readiness = { dataPlane: () => runner.whyNotReady() };
+  return startHealthServer({ port, liveness: {}, readiness, registry: metrics.registry, logger });
+}
+
+async function lookAgain(
+  self: Address,
+  versions: ObservedNode['versions'],
+): Promise<ObservedNode | undefined> {
+  const seen = await observeNode({ self });
+  return seen.kind === 'ok' ? describeNode(self, seen.value, versions) : undefined;
 }
 
 function isGateway({ nodes }: AgentView, node: string): boolean {

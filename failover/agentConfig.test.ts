@@ -16,11 +16,12 @@ test('in a pod the defaults are enough', () => {
     value: {
       node: 'gw-1',
       leaseMs: 3000,
-      durations: { heartbeatMs: 25, sessionMs: 200, promiseMs: 209 },
+      durations: { heartbeatMs: 25, sessionMs: 200, promiseMs: 213 },
       peerPort: 4792,
       tunnelPort: 4790,
       tunnelVni: 7777,
       serviceCidrs: [],
+      health: { probes: [], nextHopCheck: true },
     },
   });
 });
@@ -38,9 +39,9 @@ test('a heartbeat so rare that one lost and one late would silence the gateway i
 test('a promise so short that two gateways could answer at once is refused, and by default it never is', () => {
   expect(readAgentConfig({ ...pod, PROMISE_MILLISECONDS: '208' })).toMatchObject({
     kind: 'refused',
-    error: [expect.stringContaining('needs at least 208.1 ms')],
+    error: [expect.stringContaining('needs at least 212.2 ms')],
   });
-  expect(readAgentConfig({ ...pod, PROMISE_MILLISECONDS: '209' }).kind).toBe('ok');
+  expect(readAgentConfig({ ...pod, PROMISE_MILLISECONDS: '213' }).kind).toBe('ok');
   for (const session of ['100', '777', '60000']) {
     const config = readAgentConfig({ ...pod, SESSION_MILLISECONDS: session });
     expect(config).toMatchObject({ kind: 'ok', value: { durations: { sessionMs: Number(session) } } });

@@ -4,8 +4,10 @@ import type { Address, Cidr } from '../policy/model.ts';
 import type { Result } from '../policy/result.ts';
 import { LOG_LEVELS, type LogLevel } from '../runtime/logger.ts';
 import { type Environment, type EnvReader, readEnv } from '../runtime/readEnv.ts';
+import type { HealthSettings } from './core/agent/healthChecks.ts';
 import type { Durations } from './core/ownership/durations.ts';
 import { readDurations } from './readDurations.ts';
+import { readHealthSettings } from './readHealthSettings.ts';
 
 export interface AgentConfig {
   /** Where the API server is: what Kubernetes puts into every pod. KUBERNETES_SERVICE_HOST and _PORT, required. */
@@ -30,6 +32,8 @@ export interface AgentConfig {
    * variables.
    */
   readonly durations: Durations;
+  /** What gateways check beside their carrier; one that fails hands its addresses over: readHealthSettings.ts has the variables. */
+  readonly health: HealthSettings;
   /** UDP port on which agents speak to each other. PEER_PORT, default 4792. */
   readonly peerPort: number;
   /** Networks of Services beside those that the cluster's ServiceCIDRs name. SERVICE_CIDRS, by commas, default none. */
@@ -64,6 +68,7 @@ export function readAgentConfig(
       metricsPort: reader.integer('METRICS_PORT', { min: 0, max: 65_535, fallback: 9092 }),
       leaseMs,
       durations: readDurations(reader),
+      health: readHealthSettings(reader),
       peerPort: reader.integer('PEER_PORT', { min: 1, max: 65_535, fallback: 4792 }),
       serviceCidrs: reader.cidrs('SERVICE_CIDRS', ''),
       sysctlDir: reader.text('SYSCTL_DIR', '/proc/sys/net'),

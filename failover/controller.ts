@@ -43,6 +43,8 @@ async function run(config: ControllerConfig): Promise<void> {
   // Runs after the runner has ended: what it wrote last is in before another may lead.
   shutdown.onEnd('leadership', () => elector?.stop());
   const metrics = createControllerMetrics(() => runner.phases());
+  const now = () => ({ monotonicMs: performance.now(), wallMs: Date.now() });
+  const holdsUntilMs = () => elector?.holdsUntilMs() ?? Number.NEGATIVE_INFINITY;
   const runner = startControllerRunner({
     client,
     namespace,
@@ -50,11 +52,21 @@ async function run(config: ControllerConfig): Promise<void> {
     events,
     metrics,
     logger,
-    holdsUntilMs: () => elector?.holdsUntilMs() ?? Number.NEGATIVE_INFINITY,
-    now: () => ({ monotonicMs: performance.now(), wallMs: Date.now() }),
+    holdsUntilMs,
+    now,
   });
   shutdown.onEnd('runner', () => runner.stop());
-  const keys = createPeerKeyKeeper({ client, namespace, logger });
+  const keys = createPeerKeyKeeper({
+    client,
+    namespace,
+    rotateEveryMs: config.peerKeyRotationMs,
+    agents: runner.agentKeys,
+    leads: () => performance.now() < holdsUntilMs(),
+    events,
+    onAge: metrics.peerKeyAge,
+    logger,
+    now,
+  });
   shutdown.onEnd('peer keys', () => keys.stop());
   const health = await startHealthServer({
     port: config.metricsPort,

@@ -21,8 +21,10 @@ test('in a pod the defaults are enough', () => {
       routable: [],
       initialPorts: 512,
       quarantineMs: 240_000,
+      peerKeyRotationMs: 7 * 24 * 3_600_000,
+      maxGatewaysLeaving: 1,
       // The same as the agents', who read the same variables.
-      durations: deriveDurations({ heartbeatMs: 25, sessionMs: 200, promiseMs: 209 }),
+      durations: deriveDurations({ heartbeatMs: 25, sessionMs: 200, promiseMs: 213 }),
     },
   });
 });
@@ -35,6 +37,8 @@ test('a kubeconfig stands in for the pod, and settings are read', () => {
     ROUTABLE_CIDRS: '192.0.2.0/24, 198.51.100.0/25',
     INITIAL_PORTS: '64',
     BLOCK_QUARANTINE_SECONDS: '0',
+    MAX_GATEWAYS_LEAVING: '3',
+    PEER_KEY_ROTATION_HOURS: '0',
     HEARTBEAT_MILLISECONDS: '10',
     SESSION_MILLISECONDS: '100',
     PROMISE_MILLISECONDS: '150',
@@ -45,6 +49,8 @@ test('a kubeconfig stands in for the pod, and settings are read', () => {
       cluster: { kind: 'kubeconfig' },
       initialPorts: 64,
       quarantineMs: 0,
+      maxGatewaysLeaving: 3,
+      peerKeyRotationMs: 0,
       durations: deriveDurations({ heartbeatMs: 10, sessionMs: 100, promiseMs: 150 }),
       routable: [{ prefix: 24 }, { prefix: 25 }],
     },
@@ -55,9 +61,11 @@ test('everything that is wrong is said at once', () => {
   const config = readControllerConfig({
     INITIAL_PORTS: '63',
     METRICS_PORT: 'x',
+    MAX_GATEWAYS_LEAVING: '0',
+    PEER_KEY_ROTATION_HOURS: '-1',
     ROUTABLE_CIDRS: '192.0.2.1/24',
     HEARTBEAT_MILLISECONDS: '100',
     PROMISE_MILLISECONDS: '100',
   });
-  expect(config.kind === 'refused' && config.error).toHaveLength(9);
+  expect(config.kind === 'refused' && config.error).toHaveLength(11);
 });

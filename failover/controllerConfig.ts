@@ -35,12 +35,25 @@ export interface ControllerConfig {
    * keep a closed connection (TIME_WAIT). Shorter: a peer may still refuse a connection from a port used before.
    */
   readonly quarantineMs: number;
+  /**
+   * How long agents sign with one key, milliseconds. PEER_KEY_ROTATION_HOURS, 0..8760, default 168; 0: a new one is made only
+   * when the Secret's annotation asks. Shorter: a key that leaked is of use for less time; each change is a few writes.
+   */
+  readonly peerKeyRotationMs: number;
+  /**
+   * Gateways that hand their addresses over at a time because they are cordoned, drained, unhealthy or lost their label;
+   * others wait. MAX_GATEWAYS_LEAVING, 1..100, default 1. More: a whole drain is faster, and fewer gateways are left meanwhile.
+   */
+  readonly maxGatewaysLeaving: number;
   /** Of the agents: how long what was granted under one set of voters may count. readDurations.ts has the variables. */
   readonly durations: Durations;
 }
 
 /** A port of an egress IP is one of these. */
 const PORTS_MAX = LAST_PORT + 1 - FIRST_PORT;
+const HOUR_MS = 3_600_000;
+/** A year. */
+const ROTATION_HOURS_MAX = 8760;
 
 export function readControllerConfig(
   // biome-ignore lint/style/noProcessEnv: this is the config.ts of one of the folder's two programs.
@@ -60,6 +73,9 @@ export function readControllerConfig(
       max: 3600,
       fallback: 240,
     }),
+    peerKeyRotationMs:
+      HOUR_MS * reader.integer('PEER_KEY_ROTATION_HOURS', { min: 0, max: ROTATION_HOURS_MAX, fallback: 168 }),
+    maxGatewaysLeaving: reader.integer('MAX_GATEWAYS_LEAVING', { min: 1, max: 100, fallback: 1 }),
     durations: readDurations(reader),
   }));
 }

@@ -3,28 +3,35 @@ import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createAnnouncer } from './io/announcer.ts';
 import { createAnswerGate } from './io/answerGate.ts';
-import { openIpSession } from './io/ipSession.ts';
-import { openNftSession } from './io/nftSession.ts';
+import { openKernelCommands } from './io/kernelCommands.ts';
+import { createNftables } from './io/nftables.ts';
 import type { FromOwnership, OwnershipSettings, ToOwnership } from './io/ownershipProtocol.ts';
 import { OwnershipRunner } from './io/ownershipRunner.ts';
 import { openPeerTransport } from './io/peerTransport.ts';
 import { watchUplink } from './io/watchUplink.ts';
 
-/** Far beyond any command's normal few milliseconds; a heartbeat that takes longer is lost anyway. */
-const COMMAND_DEADLINE_MS = 1000;
+/** Far beyond any tool's normal few milliseconds. */
+const TOOL_DEADLINE_MS = 5000;
 
 async function run(settings: OwnershipSettings): Promise<void> {
-  const { node, address, uplink, execPrefix } = settings;
+  const { node, address, uplink, execPrefix, durations, token } = settings;
   const port = parentPort;
   if (port === null) throw new Error('ownership: this is no worker thread');
   const post = (message: FromOwnership): void => port.postMessage(message);
   const warn = (message: string): void => post({ kind: 'log', level: 'warn', message, fields: {} });
-  const nft = openNftSession({ execPrefix, deadlineMs: COMMAND_DEADLINE_MS });
-  const ip = openIpSession({ execPrefix, deadlineMs: COMMAND_DEADLINE_MS });
   const announcer = createAnnouncer({ execPrefix, uplink, warn });
   announcer.prepare();
-  const runnerOptions = { execPrefix, deadlineMs: COMMAND_DEADLINE_MS };
-  const gate = createAnswerGate({ runner: runnerOptions, uplink, nft, ip, announcer });
+  const tools = { execPrefix, deadlineMs: TOOL_DEADLINE_MS };
+  const commands = await openKernelCommands(token);
+  const gate = createAnswerGate({
+    runner: tools,
+    uplink,
+    durations,
+    token,
+    commands,
+    nft: createNftables(tools),
+    announcer,
+  });
   const transport = await openPeerTransport({
     node,
     address,
@@ -42,11 +49,15 @@ async function run(settings: OwnershipSettings): Promise<void> {
   });
   const watch = watchUplink({ execPrefix, uplink }, () => runner.handle({ kind: 'resync' }), warn);
   port.on('message', (message: ToOwnership) => {
-    if (message.kind !== 'stop') return runner.handle(message);
+    if (message.kind !== 'stop') {
+      runner.handle(message);
+      if (message.kind === 'keys') post({ kind: 'keys-taken', keys: transport.keyIds() });
+      return;
+    }
     watch.stop();
     runner.stop();
     announcer.close();
-    void Promise.all([transport.close(), nft.close(), ip.close()]).then(() => {
+    void Promise.all([transport.close(), commands.close()]).then(() => {
       post({ kind: 'stopped' });
       port.close();
     });

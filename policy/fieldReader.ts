@@ -131,6 +131,14 @@ export class FieldReader {
     return undefined;
   }
 
+  /** This value itself as a whole number. */
+  integer(): number | undefined {
+    const value = this.#value;
+    if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+    this.refuse('schema', `${this.path} is ${describe(value)}; a whole number is expected`);
+    return undefined;
+  }
+
   optionalText(field: string): string | undefined {
     const value = this.#get(field);
     if (value === undefined || typeof value === 'string') return value;

@@ -87,6 +87,8 @@ export interface Policy {
   readonly failureMode: FailureMode;
   readonly returnPolicy: ReturnPolicy;
   readonly returnAfterMs: number;
+  /** The value of the annotation that asks for an even spread; absent: nobody asks. */
+  readonly rebalance?: string;
 }
 
 /** The closed set of codes of admission; later rules add to it. Stable: metrics, JSON output and docs carry them. */
@@ -114,6 +116,12 @@ export interface Violation {
   readonly message: string;
 }
 
+export interface NodeTaint {
+  readonly key: string;
+  /** `NoSchedule`, `PreferNoSchedule`, `NoExecute`, or what comes after this was written. */
+  readonly effect: string;
+}
+
 /** A node as Kubernetes reports it. */
 export interface NodeFacts {
   readonly name: string;
@@ -121,6 +129,9 @@ export interface NodeFacts {
   readonly addresses: readonly Address[];
   readonly podCidrs: readonly Cidr[];
   readonly unschedulable: boolean;
+  /** Somebody asked by annotation that it holds no egress IPs. */
+  readonly drained: boolean;
+  readonly taints: readonly NodeTaint[];
   /** The cluster's own judgement, which takes its time. */
   readonly ready: boolean;
 }

@@ -42,6 +42,10 @@ export const GATEWAY_NODE: ServedKind = {
 export const GATEWAY_LABEL = 'sallyport.dev/gateway';
 export const ZONE_LABEL = 'topology.kubernetes.io/zone';
 export const FINALIZER = 'sallyport.dev/release-addresses';
+/** On a Node, `"true"`: its egress IPs go elsewhere, while its pods stay and new ones may come. */
+export const DRAIN_ANNOTATION = 'sallyport.dev/drain';
+/** On a policy, any new value: its addresses are spread evenly over the gateways that there are now. */
+export const REBALANCE_ANNOTATION = 'sallyport.dev/rebalance';
 export const FORCE_RELEASE_ANNOTATION = 'sallyport.dev/force-release';
 /** Leases of gateways are named `gateway-<node>` in the namespace that Sallyport runs in. */
 export const GATEWAY_LEASE_PREFIX = 'gateway-';
@@ -50,6 +54,12 @@ export const CONTROLLER_LEASE = 'sallyport-controller';
 export const VOTERS_CONFIG_MAP = 'sallyport-voters';
 /** In the namespace that Sallyport runs in: what agents prove themselves to each other with. */
 export const PEER_KEY_SECRET = 'sallyport-peer-key';
+/** On that Secret, with any value: change the key now. Taken off when the change has begun. */
+export const ROTATE_ANNOTATION = 'sallyport.dev/rotate';
+/** On that Secret: when the key of that number was made, RFC 3339. */
+export function keyMadeAnnotation(id: number): string {
+  return `sallyport.dev/key-${id}-made`;
+}
 
 /** The REST path of a cluster-scoped kind's collection, e.g. `/apis/sallyport.dev/v1alpha1/egressips`. */
 export function collectionPath(served: ServedKind): string {

@@ -7,7 +7,15 @@ import { parseGatewayNodeFacts, parseNode } from './parseFacts.ts';
 test('a Node as the API server shows it', () => {
   const node = parseNode({
     metadata: { name: 'gw-1', labels: { 'sallyport.dev/gateway': 'true' } },
-    spec: { podCIDRs: ['10.244.1.0/24', 'nonsense'], unschedulable: true },
+    spec: {
+      podCIDRs: ['10.244.1.0/24', 'nonsense'],
+      unschedulable: true,
+      taints: [
+        { key: 'dedicated', value: 'egress', effect: 'NoExecute' },
+        { effect: 'NoSchedule' },
+        'nonsense',
+      ],
+    },
     status: {
       addresses: [
         { type: 'InternalIP', address: '203.0.113.11' },
@@ -19,9 +27,19 @@ test('a Node as the API server shows it', () => {
     name: 'gw-1',
     labels: { 'sallyport.dev/gateway': 'true' },
     unschedulable: true,
+    drained: false,
+    taints: [{ key: 'dedicated', effect: 'NoExecute' }],
   });
   expect(node?.addresses.map(formatAddress)).toEqual(['203.0.113.11']);
   expect(node?.podCidrs.map(formatCidr)).toEqual(['10.244.1.0/24']);
+});
+
+test.each([
+  { name: 'true', annotations: { 'sallyport.dev/drain': 'true' }, drained: true },
+  { name: 'false', annotations: { 'sallyport.dev/drain': 'false' }, drained: false },
+  { name: 'nothing', annotations: { 'sallyport.dev/other': 'true' }, drained: false },
+])('a Node whose drain annotation says $name', ({ annotations, drained }) => {
+  expect(parseNode({ metadata: { name: 'gw-1', annotations } })?.drained).toBe(drained);
 });
 
 test('a GatewayNode as its agent writes it', () => {
@@ -54,7 +72,7 @@ test('no object makes the readers throw, and one without a name is none', () => 
   expect(parseNode({ metadata: {} })).toBeUndefined();
   fc.assert(
     fc.property(fc.anything(), fc.anything(), (a, b) => {
-      parseNode({ metadata: { name: 'n', labels: a }, spec: b, status: a });
+      parseNode({ metadata: { name: 'n', labels: a, annotations: b }, spec: { taints: a }, status: a });
       parseGatewayNodeFacts({ metadata: { name: 'n' }, status: { interfaces: a, onLink: b } });
     }),
   );

@@ -5,7 +5,8 @@
 import { formatAddress, parseAddress } from './address.ts';
 import { parseCidr } from './cidr.ts';
 import { FieldReader } from './fieldReader.ts';
-import type { Address, Cidr, GatewayFacts, NodeFacts } from './model.ts';
+import type { Address, Cidr, GatewayFacts, NodeFacts, NodeTaint } from './model.ts';
+import { DRAIN_ANNOTATION } from './names.ts';
 
 /** More than any node of a real cluster has; keeps a broken report from filling memory. */
 const LIST_MAX = 4096;
@@ -21,6 +22,8 @@ export function parseNode(raw: unknown): NodeFacts | undefined {
     addresses: list(node.child('status'), 'addresses').flatMap((it) => addressOf(it.optionalText('address'))),
     podCidrs: list(spec, 'podCIDRs').flatMap((it) => cidrOf(it.text())),
     unschedulable: spec.flag('unschedulable'),
+    drained: new Map(node.child('metadata').textMap('annotations')).get(DRAIN_ANNOTATION) === 'true',
+    taints: list(spec, 'taints').flatMap(taintOf),
     ready: list(node.child('status'), 'conditions').some(
       (it) => it.optionalText('type') === 'Ready' && it.optionalText('status') === 'True',
     ),
@@ -54,6 +57,11 @@ export function parseGatewayNodeFacts(raw: unknown): GatewayFacts | undefined {
 
 function list(reader: FieldReader, field: string): readonly FieldReader[] {
   return reader.list(field, { min: 0, max: LIST_MAX });
+}
+
+function taintOf(taint: FieldReader): readonly NodeTaint[] {
+  const key = taint.optionalText('key');
+  return key === undefined ? [] : [{ key, effect: taint.optionalText('effect') ?? '' }];
 }
 
 function addressOf(text: string | undefined): readonly Address[] {

@@ -8,7 +8,7 @@ import { parseAddress } from './address.ts';
 import { cidrRange, formatRange, parseCidr, rangeSize } from './cidr.ts';
 import { FieldReader } from './fieldReader.ts';
 import type { AddressRange, Cidr, Policy, PoolEntry, Violation } from './model.ts';
-import type { PolicyKind } from './names.ts';
+import { type PolicyKind, REBALANCE_ANNOTATION } from './names.ts';
 import { parseLabelSelector, parseWorkloadSelector } from './parseSelector.ts';
 import { ok, type Result, refused } from './result.ts';
 import { parseTimestampMs } from './timestamp.ts';
@@ -23,6 +23,8 @@ export const POLICY_ADDRESSES_MAX = 256n;
 const DEFAULT_RETURN_AFTER_MS = 5 * 60_000;
 /** A gateway that was stable for a week has recovered; timers of 32 bits end at 24.8 days. */
 export const RETURN_AFTER_MAX_MS = 7 * 24 * 3_600_000;
+/** The value goes into the status; a time, which people will write, is shorter. */
+export const REBALANCE_LENGTH_MAX = 64;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 export function parsePolicy(raw: unknown, kind: PolicyKind): Result<Policy, readonly Violation[]> {
@@ -51,6 +53,7 @@ export function parsePolicy(raw: unknown, kind: PolicyKind): Result<Policy, read
     ? parseLabelSelector(gateway.child('nodeSelector'))
     : undefined;
   const created = metadata.optionalText('creationTimestamp');
+  const rebalance = new Map(metadata.textMap('annotations')).get(REBALANCE_ANNOTATION);
   const policy: Policy = {
     ref: {
       kind,
@@ -71,6 +74,7 @@ export function parsePolicy(raw: unknown, kind: PolicyKind): Result<Policy, read
     failureMode: gateway.choice('failureMode', ['Closed', 'Open']),
     returnPolicy: gateway.choice('returnPolicy', ['Stay', 'Return']),
     returnAfterMs: parseReturnAfter(gateway),
+    ...(rebalance === undefined ? {} : { rebalance: rebalance.slice(0, REBALANCE_LENGTH_MAX) }),
   };
   return problems.length === 0 ? ok(policy) : refused(problems);
 }

@@ -46,7 +46,16 @@ function policyNamed(name: string, pools: readonly object[], gateway: object = {
 }
 
 function node(name: string, at: string, labels: Readonly<Record<string, string>>): NodeFacts {
-  return { name, labels, addresses: [address(at)], podCidrs: [], unschedulable: false, ready: true };
+  return {
+    name,
+    labels,
+    addresses: [address(at)],
+    podCidrs: [],
+    unschedulable: false,
+    drained: false,
+    taints: [],
+    ready: true,
+  };
 }
 
 const gatewayLabel = { 'sallyport.dev/gateway': 'true' };
@@ -294,6 +303,17 @@ describe('what is refused', () => {
       path,
       verdict: 'deny',
       message: expect.stringContaining(words),
+    });
+  });
+
+  test.each([
+    { name: 'is kept', value: '2024-02-29', expected: '2024-02-29' },
+    { name: 'is cut where it is long', value: 'x'.repeat(100), expected: 'x'.repeat(64) },
+  ])('the value of a rebalance annotation $name', ({ value, expected }) => {
+    const metadata = { name: 'p', annotations: { 'sallyport.dev/rebalance': value } };
+    expect(parsePolicy(manifest({ metadata }), 'EgressPolicy')).toMatchObject({
+      kind: 'ok',
+      value: { rebalance: expected },
     });
   });
 

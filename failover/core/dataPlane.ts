@@ -68,25 +68,21 @@ export type KernelOutcome =
   | { readonly kind: 'unknown'; readonly message: string };
 
 /**
- * The dead-man switch (address → session → newest granted heartbeat → live element with a lifetime). The kernel answers
- * ARP for an address only while the whole chain holds, so a frozen, crashed or cut-off agent falls silent by itself.
+ * The dead-man switch: address → session → granted lately. The kernel answers ARP for an address only while the whole
+ * chain holds, and a grant holds only if its heartbeat was sent lately, so a frozen, crashed or cut-off agent falls silent
+ * by itself.
  */
 export interface AnswerGate {
   /** Ends every right to answer that the kernel holds. First thing a new process does, before it opens a session. */
   flush(): Promise<KernelOutcome>;
   /** All egress IPs of the cluster: nobody answers for one of them but by a session. */
   guard(addresses: readonly Address[]): Promise<KernelOutcome>;
-  /**
-   * Before a heartbeat is sent: the timed element (session, seq), whose lifetime runs from now. `grant`: in the same
-   * transaction the session's chain is hung on that heartbeat.
-   */
-  beat(
-    session: number,
-    seq: number,
-    options: { readonly lifetimeMs: number; readonly grant?: number },
-  ): Promise<KernelOutcome>;
-  /** When the heartbeat was granted: the session's chain now hangs on this element. */
-  grant(session: number, seq: number): Promise<KernelOutcome>;
+  /** Of these this node may have to answer some day: all that takes time is done ahead. */
+  standBy(addresses: readonly Address[]): Promise<KernelOutcome>;
+  /** Before a heartbeat is sent: from now on, for a while, its grant would count. */
+  beat(session: number, seq: number): Promise<KernelOutcome>;
+  /** A majority granted the heartbeat: without effect where it was sent too long ago. */
+  grant(session: number, seq: number): void;
   /** The address hangs on the session from now on; also puts it on the uplink. `ok` means the kernel has it. */
   arm(address: Address, session: number): Promise<KernelOutcome>;
   /** `ok` means the kernel answers no more; forwarding goes on. */

@@ -49,6 +49,11 @@ export interface EgressIp {
   readonly order: readonly SessionRef[];
   /** Sessions that must be dead, or have released at this epoch, before the first in `order` may answer. */
   readonly fence: readonly SessionRef[];
+  /**
+   * The gateway that the address was placed on first, for policies whose addresses return. Written down, not computed
+   * from the gateways that there are: each one that joins would change a computed home, and move addresses to it.
+   */
+  readonly home?: string;
   readonly blocksVersion: number;
   readonly blocks: readonly PortBlock[];
   readonly resting: readonly RestingBlock[];

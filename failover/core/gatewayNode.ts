@@ -5,6 +5,7 @@
 import type { Address, Cidr } from '../../policy/model.ts';
 import type { SessionRef } from './egressIp.ts';
 import type { VoterConfig } from './ownership/voterConfig.ts';
+import type { PeerKeyIds } from './peerKeys.ts';
 
 /**
  * What the agent states about one egress IP.
@@ -55,11 +56,17 @@ export interface GatewayNode {
   readonly dataPlaneReady: boolean;
   /** Why not, for people; empty when ready. */
   readonly dataPlaneMessage: string;
+  /** False only where the agent says so: a node that is no gateway, or has not looked yet, says nothing of it. */
+  readonly healthy: boolean;
+  /** Why not, for people; empty when healthy. */
+  readonly healthMessage: string;
   readonly addresses: readonly AddressStatement[];
   /** Sessions of others that a majority of voters called dead, as this node heard it. */
   readonly dead: readonly SessionRef[];
   /** The newest voter configuration that this node knows; version 0: none. */
   readonly voterConfig: VoterConfig;
+  /** The keys its datagrams are accepted and signed with. Absent: it has not said, as agents before their first key. */
+  readonly peerKeys?: PeerKeyIds;
   readonly demand: readonly PortDemand[];
   /** Pods on this node that each policy selects. */
   readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];

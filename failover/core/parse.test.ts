@@ -62,7 +62,10 @@ describe('a GatewayNode', () => {
         underlay: { address: '203.0.113.11', interfaceName: 'eth0', tunnelMac: '02:53:cb:00:71:0b' },
         interfaces: [{ name: 'eth0', addresses: ['203.0.113.11/24', 'nonsense'] }],
         onLink: [{ cidr: '203.0.113.0/24', interfaceName: 'eth0' }],
-        conditions: [{ type: 'DataPlaneReady', status: 'True', message: '' }],
+        conditions: [
+          { type: 'DataPlaneReady', status: 'True', message: '' },
+          { type: 'Healthy', status: 'False', reason: 'NoCarrier', message: 'eth0: no carrier' },
+        ],
         addresses: [
           { address: '203.0.113.10', state: 'Answering', epoch: 3, index: 1, session: 5, blocksVersion: 2 },
           { address: '203.0.113.11', state: 'Standby', epoch: 3, session: 5, blocksVersion: 2 },
@@ -71,6 +74,8 @@ describe('a GatewayNode', () => {
         dead: [{ gateway: 'gw-2', session: 3 }, { gateway: 'gw-3' }, 'nonsense'],
         voterConfigVersion: 7,
         voterSets: [['gw-1'], 'nonsense', ['gw-2', 5]],
+        peerKeys: [1, 'nonsense', 2, 0, 1.5, 1_000_000_000],
+        peerSigningKey: 2,
         demand: [{ address: '203.0.113.10', ports: 64 }],
         selected: [{ policyUid: 'uid-p', pods: 2 }],
       },
@@ -79,14 +84,30 @@ describe('a GatewayNode', () => {
       name: 'gw-1',
       session: 5,
       dataPlaneReady: true,
+      healthy: false,
+      healthMessage: 'eth0: no carrier',
       dead: [{ gateway: 'gw-2', session: 3 }],
       voterConfig: { version: 7, sets: [['gw-1'], [], ['gw-2']] },
+      peerKeys: { accepted: [1, 2], signing: 2 },
       selected: [{ policyUid: 'uid-p', pods: 2 }],
     });
     expect(
       node?.addresses.map(({ address, state, index }) => `${formatAddress(address)} ${state} ${index}`),
     ).toEqual(['203.0.113.10 Answering 1', '203.0.113.11 Standby 0']);
     expect(node?.interfaces[0]?.addresses.map(({ prefix }) => prefix)).toEqual([24]);
+  });
+
+  test.each([
+    { name: 'that says so', conditions: [{ type: 'Healthy', status: 'True', message: 'fine' }] },
+    {
+      name: 'that does not know',
+      conditions: [{ type: 'Healthy', status: 'Unknown', message: 'who knows' }],
+    },
+    { name: 'that says nothing of it', conditions: [{ type: 'DataPlaneReady', status: 'True' }] },
+    { name: 'that nobody can read', conditions: 'nonsense' },
+  ])('$name is healthy', ({ conditions }) => {
+    const node = parseGatewayNode({ metadata: { name: 'gw-1' }, status: { conditions } });
+    expect(node).toMatchObject({ healthy: true, healthMessage: '' });
   });
 
   test('that said nothing yet is not ready', () => {
@@ -114,6 +135,8 @@ test('no object makes either parser throw', () => {
           dead: a,
           voterConfigVersion: b,
           voterSets: a,
+          peerKeys: a,
+          peerSigningKey: b,
         },
       });
     }),

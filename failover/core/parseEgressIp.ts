@@ -19,6 +19,7 @@ export function parseEgressIp(raw: unknown): EgressIp | undefined {
   const spec = object.child('spec');
   const address = parseAddress(spec.requiredText('address') ?? '');
   const name = metadata.requiredText('name') ?? '';
+  const home = spec.optionalText('home');
   const parsed = {
     name,
     uid: metadata.optionalText('uid') ?? '',
@@ -27,6 +28,7 @@ export function parseEgressIp(raw: unknown): EgressIp | undefined {
     epoch: natural(spec, 'epoch'),
     order: parseSessions(spec, 'order'),
     fence: parseSessions(spec, 'fence'),
+    ...(home === undefined ? {} : { home }),
     blocksVersion: natural(spec, 'blocksVersion'),
     blocks: spec.list('blocks', { min: 0, max: BLOCKS_MAX }).map(parseBlock),
     resting: spec.list('resting', { min: 0, max: BLOCKS_MAX }).map(parseResting),

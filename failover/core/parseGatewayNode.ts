@@ -5,6 +5,7 @@ import { FieldReader } from '../../policy/fieldReader.ts';
 import type { Address } from '../../policy/model.ts';
 import type { SessionRef } from './egressIp.ts';
 import type { AddressState, AddressStatement, GatewayNode, PortDemand } from './gatewayNode.ts';
+import { PEER_KEY_ID_MAX } from './peerKeys.ts';
 
 /** Egress IPs in a cluster, and interfaces or subnets of a node, stay far below. */
 const LIST_MAX = 16_384;
@@ -16,7 +17,9 @@ export function parseGatewayNode(raw: unknown): GatewayNode | undefined {
   const name = metadata.optionalText('name');
   if (name === undefined) return undefined;
   const status = object.child('status');
-  const ready = list(status, 'conditions').find((it) => it.optionalText('type') === 'DataPlaneReady');
+  const conditions = new Map(list(status, 'conditions').map((it) => [it.optionalText('type'), it]));
+  const [ready, healthy] = [conditions.get('DataPlaneReady'), conditions.get('Healthy')];
+  const unhealthy = healthy?.optionalText('status') === 'False';
   const versions = status.child('versions');
   return {
     name,
@@ -40,12 +43,15 @@ export function parseGatewayNode(raw: unknown): GatewayNode | undefined {
     capacity: status.optionalInteger('capacity') ?? 0,
     dataPlaneReady: ready?.optionalText('status') === 'True',
     dataPlaneMessage: ready?.optionalText('message') ?? '',
+    healthy: !unhealthy,
+    healthMessage: unhealthy ? (healthy.optionalText('message') ?? '') : '',
     addresses: list(status, 'addresses').flatMap(parseStatement),
     dead: list(status, 'dead').flatMap(parseSession),
     voterConfig: {
       version: status.optionalInteger('voterConfigVersion') ?? 0,
       sets: list(status, 'voterSets').map((set) => set.texts()),
     },
+    ...parsePeerKeys(status),
     demand: list(status, 'demand').flatMap(parseDemand),
     selected: list(status, 'selected').flatMap((it) => {
       const policyUid = it.optionalText('policyUid');
@@ -77,6 +83,16 @@ function parseUnderlay(status: FieldReader): Pick<GatewayNode, 'underlay'> {
   ];
   if (address === undefined || interfaceName === undefined || tunnelMac === undefined) return {};
   return { underlay: { address, interfaceName, tunnelMac } };
+}
+
+/** What is no key's number was not said: a new key gets the next one after all that were. */
+function parsePeerKeys(status: FieldReader): Pick<GatewayNode, 'peerKeys'> {
+  const isId = (id: number | undefined): id is number => id !== undefined && id >= 1 && id <= PEER_KEY_ID_MAX;
+  const accepted = list(status, 'peerKeys')
+    .flatMap((it) => it.integer() ?? [])
+    .filter(isId);
+  const signing = status.optionalInteger('peerSigningKey');
+  return isId(signing) ? { peerKeys: { accepted, signing } } : {};
 }
 
 /** `203.0.113.11/24`: an address with the length of its subnet's prefix, so host bits are expected. */

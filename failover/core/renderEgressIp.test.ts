@@ -15,14 +15,16 @@ const egressIp: fc.Arbitrary<EgressIp> = fc
     epoch: fc.nat(),
     order: fc.array(session),
     fence: fc.array(session),
+    home: fc.constantFrom(undefined, 'gw-1'),
     blocksVersion: fc.nat(),
     blocks: fc.array(fc.record({ ports, version: fc.nat() })),
     resting: fc.array(fc.record({ ports, untilMs: fc.nat(4_000_000_000) })),
   })
-  .map(({ host, blocks, resting, ...rest }) => {
+  .map(({ host, home, blocks, resting, ...rest }) => {
     const address = makeAddress(4, 0xcb007100n + BigInt(host));
     return {
       ...rest,
+      ...(home === undefined ? {} : { home }),
       name: egressIpName(address),
       uid: 'uid',
       resourceVersion: '7',

@@ -6,7 +6,7 @@ import type { EgressIp } from './egressIp.ts';
 
 /** With a resourceVersion the write is a compare-and-swap; a new object has none. */
 export function renderEgressIp(egressIp: EgressIp): unknown {
-  const { name, uid, resourceVersion, address, epoch, blocksVersion } = egressIp;
+  const { name, uid, resourceVersion, address, epoch, home, blocksVersion } = egressIp;
   return {
     apiVersion: `${SALLYPORT_GROUP}/${API_VERSION}`,
     kind: EGRESS_IP.kind,
@@ -21,6 +21,7 @@ export function renderEgressIp(egressIp: EgressIp): unknown {
       epoch,
       order: egressIp.order,
       fence: egressIp.fence,
+      ...(home === undefined ? {} : { home }),
       blocksVersion,
       blocks: egressIp.blocks,
       // Rounded up: a block never rests for less than it was given.

@@ -1,5 +1,6 @@
 /** What Prometheus reads of an agent. Labels are of closed sets only. */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { HEALTH_REASONS, HEALTHY, type Health } from '../core/agent/health.ts';
 import type { OwnershipWord } from '../core/ownership/ownershipCore.ts';
 import type { OverReason } from '../core/ownership/peerSession.ts';
 import type { OwnershipStats } from './ownershipProtocol.ts';
@@ -10,6 +11,8 @@ export interface AgentMetrics {
   word(word: OwnershipWord): void;
   stats(stats: OwnershipStats): void;
   sessionOver(reason: OverReason): void;
+  /** Undefined: the node is no gateway. */
+  health(health: Health | undefined): void;
 }
 
 export function createAgentMetrics(): AgentMetrics {
@@ -31,6 +34,21 @@ export function createAgentMetrics(): AgentMetrics {
     'sallyport_agent_session_lapses',
     'Times that no majority granted the session in time, since the start.',
   );
+  const healthy = gauge(
+    'sallyport_agent_healthy',
+    '0: the checks of this gateway fail; 1: they do not, or it is none.',
+  );
+  const failing = new Gauge({
+    name: 'sallyport_agent_check_failing',
+    help: '1: a check of this kind fails on this gateway, and its addresses go elsewhere.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const tellHealth = (health: Health = HEALTHY): void => {
+    healthy.set(health.healthy ? 1 : 0);
+    for (const reason of HEALTH_REASONS) failing.set({ reason }, health.reasons.includes(reason) ? 1 : 0);
+  };
+  tellHealth();
   const dropped = new Gauge({
     name: 'sallyport_agent_peer_packets_dropped',
     help: 'Packets of other agents, or of others, that were not in order, since the start.',
@@ -57,5 +75,6 @@ export function createAgentMetrics(): AgentMetrics {
       for (const reason of DROP_REASONS) dropped.set({ reason }, stats.dropped[reason]);
     },
     sessionOver: (reason) => overs.inc({ reason }),
+    health: tellHealth,
   };
 }

@@ -11,6 +11,7 @@ import {
   stepAgent,
 } from '../core/agent/agentCore.ts';
 import type { AgentView } from '../core/agent/agentView.ts';
+import type { Health } from '../core/agent/health.ts';
 import {
   initialLeaseSession,
   type LeaseSession,
@@ -24,6 +25,7 @@ import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
 import type { DataPlane } from '../core/dataPlane.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
 import type { LeaseHeart } from './leaseHeart.ts';
+import type { OrderJoiner } from './orderJoiner.ts';
 import type { FromOwnership, Timeless, ToOwnership } from './ownershipProtocol.ts';
 
 /** Between a failed kernel command or report and the next try of it. */
@@ -34,6 +36,8 @@ const STOP_DEADLINE_MS = 3000;
 export interface AgentRunner {
   viewed(view: AgentView): void;
   observed(observed: ObservedNode): void;
+  /** Undefined: the node is no gateway. */
+  health(health: Health | undefined): void;
   reportFailed(): void;
   /** Compares the kernel with the plan again. */
   resync(): void;
@@ -56,6 +60,7 @@ export interface AgentRunnerOptions {
   /** Time between renewals of the Lease, milliseconds. */
   readonly renewMs: number;
   readonly report: (report: NodeReport) => void;
+  readonly joiner: Pick<OrderJoiner, 'look' | 'stop'>;
   /** To the ownership thread. */
   readonly post: (message: ToOwnership) => void;
   readonly boot: string;
@@ -100,6 +105,11 @@ class Runner implements AgentRunner {
     this.#post({ kind: 'observed', observed });
   }
 
+  health(health: Health | undefined): void {
+    this.#options.metrics.health(health);
+    this.#post({ kind: 'health', health });
+  }
+
   reportFailed(): void {
     setTimeout(() => this.#post({ kind: 'report-failed' }), RETRY_MS);
   }
@@ -120,6 +130,8 @@ class Runner implements AgentRunner {
         return this.#post({ kind: 'heard', session: message.session, holdings: message.holdings });
       case 'flushed':
         return this.#stepLease({ kind: 'flushed', ok: message.ok });
+      case 'keys-taken':
+        return this.#post(message);
       case 'session-over':
         metrics.sessionOver(message.reason);
         return this.#stepLease({ kind: 'over', session: message.session, floor: message.floor });
@@ -148,6 +160,7 @@ class Runner implements AgentRunner {
     const done = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });
+    this.#options.joiner.stop();
     this.#options.logger.info('handing over', { holding: this.#state.ownership.holdings.length });
     const phase = this.#lease?.phase.kind;
     if (phase === 'open' || phase === 'rereading')
@@ -193,6 +206,11 @@ class Runner implements AgentRunner {
     } finally {
       this.#stepping = false;
     }
+    const { view, ownership } = this.#state;
+    const { node, joiner } = this.#options;
+    const named = this.#closed === undefined && ownership.session > 0;
+    if (view !== undefined)
+      joiner.look(view.egressIps, named ? { gateway: node, session: ownership.session } : undefined);
   }
 
   #perform(effect: AgentEffect): void {

@@ -1,52 +1,51 @@
 /**
  * The dead-man switch in the kernel: the guard's table, whose sets and maps are written here alone, and the addresses on
  * the uplink that it guards. What is on the device is guarded from its first moment: the guard is written first.
+ *
+ * Heartbeats, grants and moves are commands by datagram; what is declared or emptied goes through nft.
  */
 import { formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { AnswerGate, KernelOutcome } from '../core/dataPlane.ts';
-import { steerCommands } from '../core/dataplane/diffElements.ts';
 import {
   addressCommands,
-  armCommands,
-  disarmCommands,
-  GUARD,
-  GUARD_TABLE,
-  grantCommands,
+  flushCommands,
   guardCommands,
-  insertCommand,
+  heartbeatMark,
   renderGuardRuleset,
+  sessionMark,
+  tokenCommands,
   unguardCommands,
 } from '../core/dataplane/guardRuleset.ts';
-import { tunnelMac } from '../core/dataplane/tunnelMac.ts';
+import { gatewayMark, tunnelMac } from '../core/dataplane/tunnelMac.ts';
+import type { Durations } from '../core/ownership/durations.ts';
 import type { Announcer } from './announcer.ts';
-import { createBatch } from './batch.ts';
-import type { IpSession } from './ipSession.ts';
-import { readJson, type ToolRunner } from './runTool.ts';
-import { ensureAnswerable, makeAnswerable, readAnswerable, removeAnswerable } from './uplinkAddresses.ts';
+import { readGuardTable } from './guardTable.ts';
+import type { KernelCommands } from './kernelCommands.ts';
+import type { Nftables } from './nftables.ts';
+import type { ToolRunner } from './runTool.ts';
+import { prepareAddresses, readAddresses, settleAddresses, showAddresses } from './uplinkAddresses.ts';
 
 export interface GateOptions {
   readonly runner: ToolRunner;
   readonly uplink: string;
+  readonly durations: Pick<Durations, 'windows'>;
+  /** That `commands` are sent with. */
+  readonly token: Uint8Array;
+  readonly commands: Pick<KernelCommands, 'run' | 'send'>;
   /** One transaction at a time, in the order asked. */
-  readonly nft: { run(transaction: string): Promise<KernelOutcome> };
-  readonly ip: Pick<IpSession, 'run'>;
+  readonly nft: Pick<Nftables, 'run'>;
   readonly announcer: Announcer;
 }
 
 export interface KernelGate extends AnswerGate {
   /** After a flap of the uplink the kernel has forgotten part of what answers, and a new device has no guard. */
   reassert(): Promise<KernelOutcome>;
-  /**
-   * Sends what leaves this node by the address to that gateway, at once. The plan of the data plane follows with the same;
-   * where the map has no entry for the address nothing is changed.
-   */
-  steer(address: Address, gateway: Address): Promise<void>;
+  /** Sends what leaves this node by the address to that gateway, at once. The plan of the data plane follows with the same. */
+  steer(address: Address, gateway: Address): void;
   /** Packets that the guard dropped. */
   readFenced(): Promise<number>;
 }
-
-type NftObject = Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>;
 
 export function createAnswerGate(options: GateOptions): KernelGate {
   return new Gate(options);
@@ -56,32 +55,45 @@ class Gate implements KernelGate {
   readonly #options: GateOptions;
   /** What the kernel's set is known to hold. */
   #guarded: ReadonlySet<string> = new Set();
-  #armed: ReadonlyMap<string, number> = new Map();
+  /** What the guard was last asked to hold; a right is armed only behind it. */
+  #guarding: Promise<unknown> = Promise.resolve();
+  #armed: ReadonlyMap<string, Armed> = new Map();
+  #standingBy: ReadonlySet<string> = new Set();
+  /** What the device is known to be ready to answer for. */
+  #prepared: ReadonlySet<string> = new Set();
+  /** Changes of the device go one after another: each knows what the one before it left. */
+  #device: Promise<unknown> = Promise.resolve();
+  /** What the next preparing will bring; undefined: nobody waits for one. */
+  #preparing: Preparing | undefined;
+  /** Armed, and not shown on the device yet. */
+  readonly #toShow = new Set<string>();
+  /** The settling that has not read the device yet: it will see whatever is wished by then. */
+  #settling: Promise<KernelOutcome> | undefined;
   /** Undefined: the table has to be looked at before it is written. */
   #base: Promise<KernelOutcome> | undefined;
 
-  /** A dead gateway's addresses come many at once: a process for each would take longer than the detection. */
-  readonly #makeAnswerable: (name: string) => Promise<KernelOutcome>;
-  readonly #removeAnswerable: (name: string) => Promise<KernelOutcome>;
-
   constructor(options: GateOptions) {
     this.#options = options;
-    const { runner, uplink, ip } = options;
-    this.#makeAnswerable = createBatch((names) => makeAnswerable({ runner, ip }, uplink, names));
-    this.#removeAnswerable = createBatch((names) => {
-      // Armed again meanwhile.
-      const still = names.filter((name) => !this.#armed.has(name));
-      return removeAnswerable(runner, uplink, still);
-    });
   }
 
   async #write(transaction: string): Promise<KernelOutcome> {
-    this.#base ??= this.#ensureTable();
-    const base = await this.#base;
+    const base = await this.#ready();
     const outcome = base.kind === 'ok' ? await this.#options.nft.run(transaction) : base;
     // Somebody may have taken the table away: the next write looks.
     if (outcome.kind !== 'ok') this.#base = undefined;
     return outcome;
+  }
+
+  async #command(command: Parameters<KernelCommands['run']>[0]): Promise<KernelOutcome> {
+    const base = await this.#ready();
+    const outcome = base.kind === 'ok' ? await this.#options.commands.run(command) : base;
+    if (outcome.kind !== 'ok') this.#base = undefined;
+    return outcome;
+  }
+
+  #ready(): Promise<KernelOutcome> {
+    this.#base ??= this.#ensureTable();
+    return this.#base;
   }
 
   /**
@@ -89,48 +101,40 @@ class Gate implements KernelGate {
    * none, all that a former run left on the device is guarded with the first breath.
    */
   async #ensureTable(): Promise<KernelOutcome> {
-    const { uplink, nft, runner } = this.#options;
-    const { text, fingerprint } = renderGuardRuleset(uplink);
-    const objects = await this.#readTable();
-    const chains = new Set(objects.map(({ chain }) => chain?.name));
+    const { uplink, nft, runner, durations, token } = this.#options;
+    const { text, fingerprint } = renderGuardRuleset(uplink, durations);
+    const table = await readGuardTable(runner);
     // A base chain goes with its device, so the table counts only while it is there.
-    if (chains.has(fingerprint) && chains.has('guard')) {
-      const elements = objects.find((it) => it.set?.name === 'guarded')?.set?.elem;
-      this.#guarded = new Set(Array.isArray(elements) ? elements.map(String) : []);
-      return { kind: 'ok' };
+    if (table.chains.has(fingerprint) && table.chains.has('guard')) {
+      this.#guarded = table.guarded;
+      return nft.run(tokenCommands(token));
     }
-    const guarded = [...new Set([...this.#guarded, ...(await readAnswerable(runner, uplink))])];
-    const made = await nft.run(text + guardCommands(guarded) + addressCommands(this.#armed));
+    const guarded = [...new Set([...this.#guarded, ...(await readAddresses(runner, uplink))])];
+    const made = await nft.run(
+      text + tokenCommands(token) + guardCommands(guarded) + addressCommands(this.#sessions()),
+    );
     if (made.kind === 'ok') this.#guarded = new Set([...guarded, ...this.#armed.keys()]);
     return made;
   }
 
-  async #readTable(): Promise<readonly NftObject[]> {
-    const listed = await readJson(this.#options.runner, [
-      'nft',
-      '-j',
-      'list',
-      'table',
-      'netdev',
-      GUARD_TABLE,
-    ]);
-    const items = (listed as { readonly nftables?: unknown } | undefined)?.nftables; // nft's own JSON.
-    return Array.isArray(items) ? (items as readonly NftObject[]) : [];
-  }
-
-  #writeAddresses(): Promise<KernelOutcome> {
-    return this.#write(addressCommands(this.#armed));
+  #sessions(): ReadonlyMap<string, number> {
+    return new Map([...this.#armed].map(([name, { session }]) => [name, session]));
   }
 
   async flush(): Promise<KernelOutcome> {
     this.#armed = new Map();
-    return this.#write(
-      `${addressCommands(this.#armed)}flush map ${GUARD} session_heartbeat\nflush set ${GUARD} live\n`,
-    );
+    return this.#write(flushCommands(this.#options.durations));
   }
 
-  async guard(addresses: readonly Address[]): Promise<KernelOutcome> {
+  guard(addresses: readonly Address[]): Promise<KernelOutcome> {
     const names = new Set(addresses.map(formatAddress));
+    this.#standingBy = new Set([...this.#standingBy].filter((name) => names.has(name)));
+    const guarded = this.#guardExactly(names);
+    this.#guarding = guarded;
+    return guarded;
+  }
+
+  async #guardExactly(names: ReadonlySet<string>): Promise<KernelOutcome> {
     const added = await this.#write(guardCommands([...names]));
     if (added.kind !== 'ok') return added;
     this.#guarded = new Set([...this.#guarded, ...names]);
@@ -140,8 +144,7 @@ class Gate implements KernelGate {
   /** First off the device, then out of the guard: what is on the device is never without it. */
   async #unguard(gone: readonly string[]): Promise<KernelOutcome> {
     if (gone.length === 0) return { kind: 'ok' };
-    const { runner, uplink } = this.#options;
-    const removed = await removeAnswerable(runner, uplink, gone);
+    const removed = await this.#settle();
     if (removed.kind !== 'ok') return removed;
     const outcome = await this.#write(unguardCommands(gone));
     if (outcome.kind === 'ok')
@@ -149,39 +152,108 @@ class Gate implements KernelGate {
     return outcome;
   }
 
-  beat(session: number, seq: number, options: { readonly lifetimeMs: number; readonly grant?: number }) {
-    const { lifetimeMs, grant } = options;
-    const granted = grant === undefined ? '' : grantCommands(session, grant);
-    return this.#write(insertCommand(session, seq, lifetimeMs) + granted);
+  async standBy(addresses: readonly Address[]): Promise<KernelOutcome> {
+    await this.#guarding;
+    this.#standingBy = new Set(addresses.map(formatAddress).filter((name) => this.#guarded.has(name)));
+    const missing = [...this.#standingBy].filter((name) => !this.#prepared.has(name));
+    return missing.length === 0 ? { kind: 'ok' } : this.#settle();
   }
 
-  grant(session: number, seq: number): Promise<KernelOutcome> {
-    return this.#write(grantCommands(session, seq));
+  /** Makes the device as it is wished now. */
+  #settle(): Promise<KernelOutcome> {
+    this.#settling ??= this.#inTurn(() => {
+      const { runner, uplink } = this.#options;
+      let prepared: ReadonlySet<string> = new Set();
+      const settled = settleAddresses(runner, uplink, () => {
+        this.#settling = undefined;
+        const shown = new Set(this.#armed.keys());
+        prepared = new Set([...this.#standingBy, ...shown]);
+        // What is about to be removed counts as removed.
+        this.#prepared = new Set([...this.#prepared].filter((name) => prepared.has(name)));
+        return { prepared, shown };
+      });
+      return settled.then((outcome) => {
+        if (outcome.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...prepared]);
+        return outcome;
+      });
+    });
+    return this.#settling;
+  }
+
+  /** In one go what was armed together, and without a look: the look takes five times as much, and a takeover is busy. */
+  #show(name: string): void {
+    const begun = this.#toShow.size > 0;
+    this.#toShow.add(name);
+    if (begun) return;
+    const { runner, uplink } = this.#options;
+    const shown = this.#inTurn(() => {
+      const names = [...this.#toShow].filter((it) => this.#armed.has(it));
+      this.#toShow.clear();
+      return showAddresses(runner, uplink, names);
+    });
+    void shown.then((outcome) => (outcome.kind === 'ok' ? outcome : this.#settle()));
+  }
+
+  #inTurn(change: () => Promise<KernelOutcome>): Promise<KernelOutcome> {
+    const outcome = this.#device.then(change);
+    this.#device = outcome;
+    return outcome;
+  }
+
+  /** Ahead of the settling, which reads before it writes: somebody waits. In one go what is asked for together. */
+  #ensurePrepared(name: string): Promise<KernelOutcome> {
+    if (this.#prepared.has(name)) return Promise.resolve({ kind: 'ok' });
+    this.#preparing ??= this.#prepareTogether();
+    this.#preparing.names.add(name);
+    return this.#preparing.outcome;
+  }
+
+  #prepareTogether(): Preparing {
+    const { runner, uplink } = this.#options;
+    const names = new Set<string>();
+    const outcome = this.#inTurn(async () => {
+      this.#preparing = undefined;
+      const prepared = await prepareAddresses(runner, uplink, [...names]);
+      if (prepared.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...names]);
+      return prepared;
+    });
+    return { names, outcome };
+  }
+
+  beat(session: number, seq: number): Promise<KernelOutcome> {
+    return this.#command({ operation: 'beat', key: heartbeatMark(session, seq) });
+  }
+
+  grant(session: number, seq: number): void {
+    this.#options.commands.send({
+      operation: 'grant',
+      key: heartbeatMark(session, seq),
+      value: sessionMark(session),
+    });
   }
 
   async arm(address: Address, session: number): Promise<KernelOutcome> {
     const name = formatAddress(address);
-    const wasArmed = this.#armed.has(name);
-    this.#armed = new Map([...this.#armed, [name, session]]);
+    this.#armed = new Map([...this.#armed, [name, { address, session }]]);
+    await this.#guarding;
+    const guarded = this.#guarded.has(name) ? undefined : await this.#write(guardCommands([name]));
+    if (guarded !== undefined && guarded.kind !== 'ok') return guarded;
     this.#guarded = new Set([...this.#guarded, name]);
-    const armed = await this.#change(wasArmed ? undefined : armCommands(name, session));
-    return armed.kind === 'ok' ? this.#makeAnswerable(name) : armed;
+    const armed = await this.#command({ operation: 'arm', key: address, value: sessionMark(session) });
+    if (armed.kind !== 'ok') return armed;
+    const prepared = await this.#ensurePrepared(name);
+    // Nobody has to wait for this part: the kernel answers without it.
+    if (prepared.kind === 'ok') this.#show(name);
+    return prepared;
   }
 
   async disarm(address: Address): Promise<KernelOutcome> {
     const name = formatAddress(address);
-    const wasArmed = this.#armed.has(name);
     this.#armed = new Map([...this.#armed].filter(([other]) => other !== name));
-    const silenced = await this.#change(wasArmed ? disarmCommands(name) : undefined);
-    // Nobody has to wait for this part: what is left on the device is silent.
-    if (silenced.kind === 'ok') void this.#removeAnswerable(name);
+    const silenced = await this.#command({ operation: 'disarm', key: address });
+    // What is left on the device is silent.
+    if (silenced.kind === 'ok') void this.#settle();
     return silenced;
-  }
-
-  /** The small change, or all addresses anew where it is none or the kernel is not as it was left. */
-  async #change(commands: string | undefined): Promise<KernelOutcome> {
-    const changed = commands === undefined ? undefined : await this.#write(commands);
-    return changed?.kind === 'ok' ? changed : this.#writeAddresses();
   }
 
   announce(addresses: readonly Address[]): void {
@@ -190,26 +262,30 @@ class Gate implements KernelGate {
 
   async reassert(): Promise<KernelOutcome> {
     this.#base = undefined;
-    const written = await this.#writeAddresses();
-    const { runner, uplink } = this.#options;
-    if (written.kind !== 'ok') return written;
-    await this.#forgetStrangers();
-    return ensureAnswerable(runner, uplink, [...this.#armed.keys()]);
+    this.#prepared = new Set();
+    const written = await this.#write(addressCommands(this.#sessions()));
+    return written.kind === 'ok' ? this.#settle() : written;
   }
 
-  /** Addresses on the uplink that a former run left there and that this one does not answer for. */
-  async #forgetStrangers(): Promise<void> {
-    const { runner, uplink } = this.#options;
-    const left = (await readAnswerable(runner, uplink)).filter((name) => !this.#armed.has(name));
-    await removeAnswerable(runner, uplink, left);
-  }
-
-  async steer(address: Address, gateway: Address): Promise<void> {
-    await this.#options.nft.run(steerCommands(formatAddress(address), tunnelMac(gateway)));
+  steer(address: Address, gateway: Address): void {
+    this.#options.commands.send({
+      operation: 'steer',
+      key: address,
+      value: gatewayMark(tunnelMac(gateway)),
+    });
   }
 
   async readFenced(): Promise<number> {
-    const counter = (await this.#readTable()).find((it) => it.counter?.name === 'fenced')?.counter;
-    return Number(counter?.packets ?? 0);
+    return (await readGuardTable(this.#options.runner)).fenced;
   }
+}
+
+interface Armed {
+  readonly address: Address;
+  readonly session: number;
+}
+
+interface Preparing {
+  readonly names: Set<string>;
+  readonly outcome: Promise<KernelOutcome>;
 }

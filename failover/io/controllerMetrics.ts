@@ -9,8 +9,11 @@ const PHASES: readonly Phase[] = ['Announced', 'Moving', 'Pending', 'Unplaced'];
 
 export interface ControllerMetrics {
   readonly registry: Registry;
-  moved(reason: MoveReason, durationMs: number): void;
+  /** Without a duration: it is not known when the move began. */
+  moved(reason: MoveReason, durationMs: number | undefined): void;
   leads(leading: boolean): void;
+  /** Of the key that agents sign with. */
+  peerKeyAge(ageMs: number): void;
 }
 
 /** @param phases EgressIPs by phase; asked for at each scrape. */
@@ -47,12 +50,18 @@ export function createControllerMetrics(phases: () => ReadonlyMap<Phase, number>
       for (const phase of PHASES) egressIps.set({ phase }, counts.get(phase) ?? 0);
     },
   });
+  const peerKeyAge = new Gauge({
+    name: 'sallyport_controller_peer_key_age_seconds',
+    help: 'Age of the key that agents sign their datagrams with, as the leader last read it; 0 elsewhere.',
+    registers,
+  });
   return {
     registry,
     moved(reason, durationMs) {
       moves.inc({ reason });
-      durations.observe({ reason }, durationMs / 1000);
+      if (durationMs !== undefined) durations.observe({ reason }, durationMs / 1000);
     },
     leads: (leading) => leader.set(leading ? 1 : 0),
+    peerKeyAge: (ageMs) => peerKeyAge.set(ageMs / 1000),
   };
 }

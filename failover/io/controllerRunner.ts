@@ -23,6 +23,7 @@ import type {
 import { targetOf } from '../core/controller/controllerEvents.ts';
 import { type ControllerState, initialController, viewOf } from '../core/controller/controllerState.ts';
 import type { Phase } from '../core/controller/controllerView.ts';
+import { type AgentKeys, agentKeysOf } from '../core/controller/peerKeyFacts.ts';
 import type { AddressSettings } from '../core/controller/planAddresses.ts';
 import { controllerSources, startControllerCaches } from './controllerCaches.ts';
 import type { ControllerMetrics } from './controllerMetrics.ts';
@@ -39,6 +40,8 @@ export interface ControllerRunner {
   /** Undefined once every collection was listed; else what is missing. */
   whyNotReady(): string | undefined;
   phases(): ReadonlyMap<Phase, number>;
+  /** What agents state of their keys; undefined until every collection was listed. */
+  agentKeys(): readonly AgentKeys[] | undefined;
   /** Decides nothing any more; resolves when no write is under way. */
   stop(): Promise<void>;
 }
@@ -133,11 +136,9 @@ export function startControllerRunner(options: ControllerRunnerOptions): Control
     begin() {
       post({ kind: 'leadership-began' });
     },
-    whyNotReady: () =>
-      viewOf(state, options.now().monotonicMs) === undefined
-        ? 'not every collection was listed yet'
-        : undefined,
+    whyNotReady: () => (isListed(state, options.now()) ? undefined : 'not every collection was listed yet'),
     phases: () => countPhases(state),
+    agentKeys: () => listAgentKeys(state, options.now()),
     async stop() {
       stopped = true;
       clearTimeout(wakeTimer);
@@ -155,6 +156,15 @@ function notWritten(effect: WriteEffect): RequestEvent {
 function regardingOf({ kind, name, uid }: ObjectRef) {
   const group = kind === 'CiliumEgressGatewayPolicy' ? CILIUM_GROUP : SALLYPORT_GROUP;
   return { apiVersion: `${group}/${API_VERSION}`, kind, name, uid };
+}
+
+function isListed(state: ControllerState, { monotonicMs }: Now): boolean {
+  return viewOf(state, monotonicMs) !== undefined;
+}
+
+function listAgentKeys(state: ControllerState, { monotonicMs }: Now): readonly AgentKeys[] | undefined {
+  const view = viewOf(state, monotonicMs);
+  return view === undefined ? undefined : agentKeysOf(view);
 }
 
 function countPhases({ caches }: ControllerState): ReadonlyMap<Phase, number> {

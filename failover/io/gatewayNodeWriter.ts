@@ -15,6 +15,22 @@ export interface GatewayNodeWriter {
   drained(): Promise<void>;
 }
 
+interface Condition {
+  readonly type: string;
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+}
+
+interface Transition {
+  readonly status: Condition['status'];
+  /** RFC 3339. */
+  readonly since: string;
+}
+
+/** Adds since when the condition has its status. */
+type Stamp = (condition: Condition) => Condition & { readonly lastTransitionTime: string };
+
 export function createGatewayNodeWriter(options: {
   readonly client: KubeClient;
   readonly node: string;
@@ -24,16 +40,21 @@ export function createGatewayNodeWriter(options: {
 }): GatewayNodeWriter {
   let waiting: NodeReport | undefined;
   let running: Promise<void> | undefined;
-  let since = new Date(options.wallClock()).toISOString();
-  let ready: boolean | undefined;
+  const transitions = new Map<string, Transition>();
+  const stamp: Stamp = (condition) => {
+    const { type, status } = condition;
+    const known = transitions.get(type);
+    const now = new Date(options.wallClock()).toISOString();
+    const { since } = known?.status === status ? known : { since: now };
+    transitions.set(type, { status, since });
+    return { ...condition, lastTransitionTime: since };
+  };
 
   const run = async (): Promise<void> => {
     while (waiting !== undefined) {
       const report = waiting;
       waiting = undefined;
-      if (report.dataPlaneReady !== ready) since = new Date(options.wallClock()).toISOString();
-      ready = report.dataPlaneReady;
-      const written = await writeStatus(options, renderStatus(report, since));
+      const written = await writeStatus(options, renderStatus(report, stamp));
       if (!written && waiting === undefined) options.onFailed();
     }
   };
@@ -50,16 +71,21 @@ export function createGatewayNodeWriter(options: {
   };
 }
 
-function renderStatus(report: NodeReport, since: string): unknown {
-  const { dataPlaneReady, dataPlaneMessage, ...rest } = report;
-  const condition = {
+function renderStatus(report: NodeReport, stamp: Stamp): unknown {
+  const { dataPlaneReady, dataPlaneMessage, health, ...rest } = report;
+  const ready = stamp({
     type: 'DataPlaneReady',
     status: dataPlaneReady ? 'True' : 'False',
     reason: dataPlaneReady ? 'Programmed' : 'NotProgrammed',
     message: dataPlaneMessage,
-    lastTransitionTime: since,
+  });
+  if (health === undefined) return { ...rest, conditions: [ready] };
+  const { healthy, reasons, message } = health;
+  const [reason = 'ChecksPass'] = reasons;
+  return {
+    ...rest,
+    conditions: [ready, stamp({ type: 'Healthy', status: healthy ? 'True' : 'False', reason, message })],
   };
-  return { ...rest, conditions: [condition] };
 }
 
 async function writeStatus(

@@ -1,6 +1,6 @@
 /**
  * The part of the data plane that is not nftables: the tunnel device, its forwarding entries, two routing tables, the
- * rules that lead there, and three sysctls. Every step reads first and changes only what differs.
+ * rules that lead there, and a few sysctls. Every step reads first and changes only what differs.
  */
 import { formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
@@ -139,7 +139,12 @@ async function routingChanges(runner: ToolRunner): Promise<readonly string[]> {
   ];
 }
 
-/** rp_filter 2: replies come in from the tunnel although the route back leads elsewhere. proxy_delay 0: no answer late. */
+/**
+ * rp_filter 2: replies come in from the tunnel although the route back leads elsewhere. proxy_delay 0: no answer late.
+ * IPv6 has to be told to answer as a proxy at all, and the uplink's own switch is not enough: a neighbour that checks what it
+ * knows asks the address itself, and the kernel looks at such a packet only by `all`. A proxy answers only where the node
+ * forwards IPv6; that is the node's own to decide, for then it takes no more advertisements of routers.
+ */
 async function ensureSysctls(
   runner: ToolRunner,
   { sysctlDir, uplink }: TunnelOptions,
@@ -147,10 +152,14 @@ async function ensureSysctls(
   const wanted: readonly (readonly [string, string])[] = [
     [`${sysctlDir}/ipv4/conf/${TUNNEL_DEVICE}/rp_filter`, '2'],
     [`${sysctlDir}/ipv4/neigh/${uplink}/proxy_delay`, '0'],
+    [`${sysctlDir}/ipv6/neigh/${uplink}/proxy_delay`, '0'],
+    [`${sysctlDir}/ipv6/conf/all/proxy_ndp`, '1'],
   ];
   for (const [file, value] of wanted) {
     const now = await runTool(runner, ['cat', file]);
     if (now.kind === 'done' && now.stdout.trim() === value) continue;
+    // A node without IPv6 has none of its switches.
+    if (file.includes('/ipv6/') && now.kind === 'done' && now.code !== 0) continue;
     const written = await runTool(runner, ['tee', file], value);
     if (written.kind !== 'done' || written.code !== 0) {
       const why = written.kind === 'done' ? written.stderr.trim() : written.message;
@@ -182,7 +191,7 @@ export async function ensurePeers(
   ]);
 }
 
-/** Takes away all that `ensureTunnel` made, as far as it is there; the sysctl of the uplink stays. */
+/** Takes away all that `ensureTunnel` made, as far as it is there; the sysctls of the uplink stay. */
 export async function removeTunnel(runner: ToolRunner): Promise<void> {
   await runBatch(runner, 'ip', [
     ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ preference }) => `rule del pref ${preference}`),

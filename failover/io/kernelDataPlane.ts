@@ -7,22 +7,25 @@ import { formatAddress } from '../../policy/address.ts';
 import type { DataPlane, KernelOutcome, NodeDataPlane } from '../core/dataPlane.ts';
 import { diffElements } from '../core/dataplane/diffElements.ts';
 import { GUARD } from '../core/dataplane/guardRuleset.ts';
+import { tokenElement } from '../core/dataplane/kernelCommands.ts';
 import { type KernelState, TABLE } from '../core/dataplane/kernelState.ts';
 import type { ParsedTables } from '../core/dataplane/parseTables.ts';
-import { renderElements } from '../core/dataplane/renderElements.ts';
+import { holdersIn, renderElements } from '../core/dataplane/renderElements.ts';
 import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
 import { ensurePeers, ensureTunnel, readMtu, removeTunnel, type TunnelOptions } from './iproute.ts';
 import { kernelSelfTest } from './kernelSelfTest.ts';
 import { createNftables, type Nftables } from './nftables.ts';
 import { type NftSession, openNftSession } from './nftSession.ts';
 import type { ToolRunner } from './runTool.ts';
-import { readAnswerable, removeAnswerable } from './uplinkAddresses.ts';
+import { settleAddresses } from './uplinkAddresses.ts';
 
 export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'> {
   /** Default `/proc/sys/net`. */
   readonly sysctlDir?: string;
   /** Words before every tool, e.g. to enter a network namespace. Default none. */
   readonly execPrefix?: readonly string[];
+  /** Of those who may steer by datagram (core/dataplane/kernelCommands.ts). */
+  readonly token: Uint8Array;
 }
 
 export interface KernelDataPlane extends DataPlane {
@@ -43,7 +46,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   let applying: Promise<unknown> = Promise.resolve();
   let known: KnownKernel | undefined;
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {
-    const parts = { runner, tunnel, nftables, session };
+    const parts = { runner, tunnel, nftables, session, token: options.token };
     const made = known === undefined ? await makeGround(parts) : known;
     if ('outcome' in made) return made.outcome;
     const applied = await applyPlan(parts, plan, made);
@@ -67,11 +70,11 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
       return { packets: (await nftables.read()).counters };
     },
     async readHolders() {
-      return (await nftables.read()).state.elements.get('netdev gateway_macs') ?? new Map();
+      return holdersIn((await nftables.read()).state);
     },
     close: () => session.close(),
     async cleanup() {
-      await removeAnswerable(runner, options.uplink, await readAnswerable(runner, options.uplink));
+      await settleAddresses(runner, options.uplink, () => ({ prepared: new Set(), shown: new Set() }));
       // Added first so that the deletion succeeds where a table is already gone.
       await nftables.run(
         [`inet ${TABLE}`, `netdev ${TABLE}`, GUARD]
@@ -89,6 +92,7 @@ interface Parts {
   readonly nftables: Nftables;
   /** Small changes, such as a move, are in the kernel without the start of a process. */
   readonly session: NftSession;
+  readonly token: Uint8Array;
 }
 
 /** What the kernel holds, as read or as written last: reading it again is what an apply would mostly cost. */
@@ -119,7 +123,7 @@ async function makeGround({
 }
 
 async function applyPlan(
-  { runner, session }: Parts,
+  { runner, session, token }: Parts,
   plan: NodeDataPlane,
   before: KnownKernel,
 ): Promise<{ readonly known: KnownKernel | undefined; readonly outcome: KernelOutcome }> {
@@ -127,7 +131,9 @@ async function applyPlan(
   const meshed: KernelOutcome =
     peers === before.peers ? { kind: 'ok' } : await ensurePeers(runner, plan.peers);
   if (meshed.kind !== 'ok') return { known: undefined, outcome: meshed };
-  const state = renderElements(plan, before.state);
+  const rendered = renderElements(plan, before.state);
+  const tokens = new Map([[tokenElement(token), '']]);
+  const state = { ...rendered, elements: new Map(rendered.elements).set('netdev tokens', tokens) };
   const changes = before.rules + diffElements(before.rules === '' ? before.state : NO_STATE, state);
   const outcome = await session.run(changes);
   return { known: outcome.kind === 'ok' ? { state, rules: '', peers } : undefined, outcome };

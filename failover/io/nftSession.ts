@@ -1,6 +1,6 @@
 /**
- * Small transactions on nftables at the pace of heartbeats, through one long-lived `nft -i`: 0.4 ms of CPU each where a
- * process each costs 5. nft has no mark of success, so every transaction is one line (which nft commits as a whole or not
+ * Small transactions on nftables, such as those of a pod that comes or goes, through one long-lived `nft -i`: 0.4 ms of CPU
+ * each where a process each costs 5. nft has no mark of success, so every transaction is one line (which nft commits as a whole or not
  * at all) and the line after it is a word that nft does not know: the complaint about that word says that all before it is
  * done, and what stands before the complaint is the kernel's or the parser's refusal. Nothing before it: committed.
  *
@@ -20,7 +20,7 @@ export interface NftSession {
   close(): Promise<void>;
 }
 
-/** Transactions waiting at the most: a heartbeat has two, and a kernel this far behind is as good as gone. */
+/** Transactions waiting at the most: a kernel this far behind is as good as gone. */
 const QUEUE_LENGTH_MAX = 256;
 /** nft reads its input byte by byte, 0.6 µs each: beyond this a process of its own (`nft -f -`) is cheaper. */
 const LINE_LENGTH_MAX = 8_192;

@@ -1,6 +1,6 @@
 /**
  * Transactions on our tables, large ones too. Each is one `nft -f -`: a process that dies takes nothing with it, and the
- * kernel applies a transaction as a whole or not at all. What comes at the pace of heartbeats goes through nftSession.ts.
+ * kernel applies a transaction as a whole or not at all. Small ones of the data plane go through nftSession.ts.
  */
 
 import type { KernelOutcome } from '../core/dataPlane.ts';
@@ -8,7 +8,7 @@ import { TABLE } from '../core/dataplane/kernelState.ts';
 import { type ParsedTables, parseTables } from '../core/dataplane/parseTables.ts';
 import { readJson, runTool, type ToolRunner } from './runTool.ts';
 
-/** Transactions waiting at the most: a heartbeat has two, and a kernel this far behind is as good as gone. */
+/** Transactions waiting at the most: a kernel this far behind is as good as gone. */
 const QUEUE_LENGTH_MAX = 256;
 /** What of a tool's complaint is worth keeping in a log line. */
 const MESSAGE_LENGTH_MAX = 400;

@@ -6,6 +6,7 @@ import type { Durations } from '../core/ownership/durations.ts';
 import type { Holding, Right } from '../core/ownership/messages.ts';
 import type { OwnershipEvent, OwnershipWord } from '../core/ownership/ownershipCore.ts';
 import type { OverReason } from '../core/ownership/peerSession.ts';
+import type { PeerKeyIds } from '../core/peerKeys.ts';
 import type { DropReason, PeerKeys } from './peerTransport.ts';
 
 export interface OwnershipSettings {
@@ -15,6 +16,8 @@ export interface OwnershipSettings {
   readonly peerPort: number;
   readonly durations: Durations;
   readonly execPrefix: readonly string[];
+  /** Of those who may command the kernel by datagram (core/dataplane/kernelCommands.ts). */
+  readonly token: Uint8Array;
 }
 
 /** An event of the core whose time is taken where it is stepped. */
@@ -41,6 +44,8 @@ export type FromOwnership =
   | { readonly kind: 'ready' }
   | { readonly kind: 'word'; readonly word: OwnershipWord }
   | { readonly kind: 'flushed'; readonly ok: boolean }
+  /** The answer to `keys`: those that are in use now. */
+  | { readonly kind: 'keys-taken'; readonly keys: PeerKeyIds }
   | {
       readonly kind: 'session-over';
       readonly session: number;

@@ -28,6 +28,7 @@ class FakeGate implements KernelGate {
   readonly kernel = new GuardKernel();
   readonly failing = new Set<Failing>();
   guarded: readonly string[] = [];
+  standingBy: readonly string[] = [];
   announced: readonly string[] = [];
   reasserted = 0;
 
@@ -38,8 +39,8 @@ class FakeGate implements KernelGate {
     return { kind: 'ok' };
   }
 
-  #run(command: Parameters<GuardKernel['run']>[0], lifetimeMs = 0): Promise<KernelOutcome> {
-    return this.#take(command.kind, () => this.kernel.run(command, performance.now(), lifetimeMs));
+  #run(command: Parameters<GuardKernel['run']>[0]): Promise<KernelOutcome> {
+    return this.#take(command.kind, () => this.kernel.run(command, performance.now(), DURATIONS));
   }
 
   flush(): Promise<KernelOutcome> {
@@ -52,16 +53,18 @@ class FakeGate implements KernelGate {
     });
   }
 
-  beat(
-    session: number,
-    seq: number,
-    { lifetimeMs, grant }: { readonly lifetimeMs: number; readonly grant?: number },
-  ) {
-    return this.#run({ kind: 'beat', session, seq, ...(grant === undefined ? {} : { grant }) }, lifetimeMs);
+  standBy(addresses: readonly Address[]): Promise<KernelOutcome> {
+    return this.#take('standBy', () => {
+      this.standingBy = addresses.map(formatAddress);
+    });
   }
 
-  grant(session: number, seq: number): Promise<KernelOutcome> {
-    return this.#run({ kind: 'grant', session, seq });
+  beat(session: number, seq: number): Promise<KernelOutcome> {
+    return this.#run({ kind: 'beat', session, seq });
+  }
+
+  grant(session: number, seq: number): void {
+    void this.#run({ kind: 'grant', session, seq });
   }
 
   arm(to: Address, session: number): Promise<KernelOutcome> {
@@ -75,7 +78,7 @@ class FakeGate implements KernelGate {
   /** Address → where this node sends its packets. */
   readonly steered = new Map<string, string>();
 
-  async steer(address: Address, gateway: Address): Promise<void> {
+  steer(address: Address, gateway: Address): void {
     this.steered.set(formatAddress(address), formatAddress(gateway));
   }
 
@@ -118,6 +121,7 @@ class World {
         peerPort: 1,
         durations: DURATIONS,
         execPrefix: [],
+        token: new Uint8Array(),
       },
       incarnation: () => 'i',
       gate: this.gate,
@@ -138,7 +142,7 @@ class World {
   }
 
   #send(to: string, message: PeerMessage): void {
-    this.wire.push({ to, message, live: this.gate.kernel.liveUntilMs.size });
+    this.wire.push({ to, message, live: this.gate.kernel.sentAtMs.size });
     if (to === 'gw' && !this.deaf)
       setImmediate(() => this.runner.post({ kind: 'received', from: 'gw', message }));
   }

@@ -5,6 +5,7 @@
 import { parseAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
+import type { Assignment } from '../core/ownership/addresses.ts';
 import { compareRights, type Right } from '../core/ownership/messages.ts';
 import {
   initialOwnership,
@@ -62,7 +63,7 @@ export class OwnershipRunner {
     const { transport, gate, post } = this.#options;
     switch (message.kind) {
       case 'event':
-        if (message.event.kind === 'assigned') this.#guard([...message.event.assignments.keys()]);
+        if (message.event.kind === 'assigned') this.#guard(message.event.assignments);
         return this.post(message.event);
       case 'peers':
         transport.setPeers(message.peers);
@@ -157,26 +158,32 @@ export class OwnershipRunner {
     this.#options.post({ kind: 'word', word });
   }
 
-  #guard(names: readonly string[]): void {
-    const text = names.toSorted().join(' ');
+  #guard(assignments: ReadonlyMap<string, Assignment>): void {
+    const { gate, settings } = this.#options;
+    const names = [...assignments.keys()].toSorted();
+    const ours = names.filter((name) =>
+      assignments.get(name)?.order.some(({ gateway }) => gateway === settings.node),
+    );
+    const text = `${names.join(' ')} | ${ours.join(' ')}`;
     if (text === this.#guarded) return;
     this.#guarded = text;
-    const addresses = names.flatMap((name) => addressNamed(name) ?? []);
-    void this.#options.gate.guard(addresses).then((outcome) => {
-      this.#warn('guarding the egress IPs', outcome);
+    const addressesOf = (some: readonly string[]) => some.flatMap((name) => addressNamed(name) ?? []);
+    const again = (what: string, outcome: KernelOutcome): void => {
+      this.#warn(what, outcome);
       if (outcome.kind !== 'ok') this.#guarded = '';
-    });
+    };
+    void gate.guard(addressesOf(names)).then((outcome) => again('guarding the egress IPs', outcome));
+    void gate.standBy(addressesOf(ours)).then((outcome) => again('standing by', outcome));
   }
 
   #perform(effect: OwnershipEffect): void {
-    const { gate, transport, post, settings } = this.#options;
+    const { gate, transport, post } = this.#options;
     switch (effect.kind) {
       case 'send':
         return transport.send(effect.to, effect.message);
       case 'beat': {
-        const { session, seq, grant } = effect;
-        const lifetimeMs = settings.durations.sessionMs;
-        const beat = gate.beat(session, seq, grant === undefined ? { lifetimeMs } : { lifetimeMs, grant });
+        const { session, seq } = effect;
+        const beat = gate.beat(session, seq);
         // No pause after a failure: the next heartbeat comes at its own pace, and a session does not wait.
         return void beat.then((outcome) => {
           this.#warnRarely('a heartbeat', outcome);
@@ -184,8 +191,7 @@ export class OwnershipRunner {
         });
       }
       case 'grant':
-        void gate.grant(effect.session, effect.seq).then((outcome) => this.#warnRarely('granting', outcome));
-        return;
+        return gate.grant(effect.session, effect.seq);
       case 'arm':
       case 'disarm':
         return this.#move(effect);
@@ -249,7 +255,7 @@ export class OwnershipRunner {
       if (address === undefined || assigned === undefined || right.epoch < assigned.epoch) continue;
       if (heard !== undefined && compareRights(right, heard) <= 0) continue;
       this.#heard.set(name, right);
-      void this.#options.gate.steer(address, gateway);
+      this.#options.gate.steer(address, gateway);
     }
   }
 

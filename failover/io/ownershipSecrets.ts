@@ -6,7 +6,8 @@ import { PEER_KEY_SECRET, VOTERS_CONFIG_MAP } from '../../policy/names.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { parseVoterConfig } from '../core/ownership/parsePeerMessage.ts';
 import type { VoterConfig } from '../core/ownership/voterConfig.ts';
-import type { PeerKey, PeerKeys } from './peerTransport.ts';
+import { type PeerKeys, resolvePeerKeys } from '../core/peerKeys.ts';
+import { parsePeerKeySecret } from './peerKeySecret.ts';
 
 export interface OwnershipSecrets {
   stop(): Promise<void>;
@@ -33,29 +34,9 @@ export function readVoterConfig(raw: unknown): VoterConfig | undefined {
   }
 }
 
-const KEY_FIELD = /^key-([1-9]\d{0,8})$/;
-const KEY_BYTES = 32;
-export const SIGNING_FIELD = 'signing';
-
-/**
- * `key-<id>`: 32 random bytes each, all accepted; `signing`: the id of the one that is signed with. Several at once, so that
- * a change of the signing key needs no agreement on a moment.
- * @param raw the Secret object
- */
-export function readPeerKeys(raw: unknown): PeerKeys | undefined {
-  const data = new FieldReader(raw, '', []).textMap('data');
-  const accepted = data.flatMap(([name, value]): readonly PeerKey[] => {
-    const id = Number(KEY_FIELD.exec(name)?.[1]);
-    const secret = Buffer.from(value, 'base64');
-    return Number.isInteger(id) && secret.length === KEY_BYTES ? [{ id, secret }] : [];
-  });
-  const named = data.find(([name]) => name === SIGNING_FIELD)?.[1] ?? '';
-  const signing = accepted.find(({ id }) => String(id) === Buffer.from(named, 'base64').toString('utf8'));
-  return signing === undefined ? undefined : { accepted, signing };
-}
-
 export function watchOwnershipSecrets(options: OwnershipSecretsOptions): OwnershipSecrets {
   const { client, logger, namespace, onConfig, onKeys } = options;
+  let held: PeerKeys | undefined;
   const watchOne = <T>(
     kind: 'configmaps' | 'secrets',
     name: string,
@@ -82,7 +63,15 @@ export function watchOwnershipSecrets(options: OwnershipSecretsOptions): Ownersh
     });
   const reflectors = [
     watchOne('configmaps', VOTERS_CONFIG_MAP, { read: readVoterConfig, onValue: onConfig }),
-    watchOne('secrets', PEER_KEY_SECRET, { read: readPeerKeys, onValue: onKeys }),
+    watchOne('secrets', PEER_KEY_SECRET, {
+      read: parsePeerKeySecret,
+      onValue(named) {
+        const keys = resolvePeerKeys(named, held);
+        if (keys === undefined) return logger.warn('the peer keys name none that this agent has');
+        held = keys;
+        onKeys(keys);
+      },
+    }),
   ];
   return {
     async stop() {

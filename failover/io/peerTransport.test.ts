@@ -326,6 +326,18 @@ test('while keys are exchanged both are heard and one signs', async () => {
   expect(dropsOf(b.transport)).toEqual({ 'no-key': 1 });
 });
 
+test('a key to sign with that is not accepted is complained about, and the keys stay as they were', async () => {
+  const { a, tap } = await tapped();
+  expect(a.transport.keyIds()).toEqual({ accepted: [1], signing: 1 });
+  a.transport.setKeys({ accepted: [OLD], signing: NEW });
+  expect(warnings).toEqual(['peer key 2 is to be signed with and is not accepted: keys are kept']);
+  expect(a.transport.keyIds()).toEqual({ accepted: [1], signing: 1 });
+  a.transport.send('b', beat(1));
+  expect((await tap.taken(1))[0]?.readUInt32BE(1)).toBe(OLD.id);
+  a.transport.setKeys({ accepted: [OLD, NEW], signing: NEW });
+  expect(a.transport.keyIds()).toEqual({ accepted: [1, 2], signing: 2 });
+});
+
 test('to a node without an address nothing is sent', async () => {
   const { a, tap } = await tapped();
   a.transport.send('nobody', beat(1));

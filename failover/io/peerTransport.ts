@@ -14,18 +14,9 @@ import { formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { PeerMessage } from '../core/ownership/messages.ts';
 import { parsePeerMessage } from '../core/ownership/parsePeerMessage.ts';
+import { NO_PEER_KEYS, type PeerKeyIds, type PeerKeys } from '../core/peerKeys.ts';
 
-export interface PeerKey {
-  /** 1..2³²−1. */
-  readonly id: number;
-  readonly secret: Uint8Array;
-}
-
-/** The keys that are accepted, and the one that is signed with. */
-export interface PeerKeys {
-  readonly accepted: readonly PeerKey[];
-  readonly signing: PeerKey;
-}
+export type { PeerKey, PeerKeys } from '../core/peerKeys.ts';
 
 /** Closed: why a packet was dropped. */
 export const DROP_REASONS = [
@@ -42,7 +33,10 @@ export type DropReason = (typeof DROP_REASONS)[number];
 export interface PeerTransport {
   /** Fire and forget, as the network is; to an unknown node, or without a key, nothing is sent. */
   send(to: string, message: PeerMessage): void;
+  /** Complains and keeps what it has where the key to sign with is none of those accepted. */
   setKeys(keys: PeerKeys): void;
+  /** Those in use. */
+  keyIds(): PeerKeyIds;
   /** Node → its address. */
   setPeers(peers: ReadonlyMap<string, Address>): void;
   dropped(): Readonly<Record<DropReason, number>>;
@@ -126,6 +120,15 @@ class Transport implements PeerTransport {
     const prepared = keys.accepted.map(({ id, secret }) => ({ id, key: createSecretKey(secret) }));
     const signing = prepared.find(({ id }) => id === keys.signing.id);
     if (signing !== undefined) this.#keys = { accepted: prepared, signing };
+    else
+      this.#options.warn(
+        `peer key ${keys.signing.id} is to be signed with and is not accepted: keys are kept`,
+      );
+  }
+
+  keyIds(): PeerKeyIds {
+    if (this.#keys === undefined) return NO_PEER_KEYS;
+    return { accepted: this.#keys.accepted.map(({ id }) => id), signing: this.#keys.signing.id };
   }
 
   setPeers(peers: ReadonlyMap<string, Address>): void {

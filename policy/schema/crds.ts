@@ -81,6 +81,7 @@ export const DEFINITIONS: readonly Definition[] = [
     status: gatewayNodeStatus,
     columns: [
       condition('DataPlaneReady'),
+      condition('Healthy'),
       { name: 'Holding', type: 'integer', jsonPath: '.status.holding' },
       { name: 'Address', type: 'string', jsonPath: '.status.underlay.address' },
       { name: 'Session', type: 'integer', jsonPath: '.status.session', priority: 1 },

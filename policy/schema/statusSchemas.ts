@@ -27,6 +27,7 @@ export const policyStatus: JsonSchema = object('What became of the policy.', {
   ),
   egress: text('Addresses and gateways in one line, for kubectl get.'),
   selectedPods: natural('Pods that the policy selects.'),
+  rebalanced: text('The newest value of the annotation sallyport.dev/rebalance that was carried out.'),
 });
 
 export const egressIpSpec: JsonSchema = object(
@@ -44,6 +45,7 @@ export const egressIpSpec: JsonSchema = object(
     epoch: natural('Grows with each new holder.'),
     order: sessions('The holder first, then standbys.'),
     fence: sessions('Who must be gone before the first in order may answer.'),
+    home: text('The gateway it returns to, where its policies say so.'),
     blocksVersion: natural('Grows with each change of blocks.'),
     blocks: listOf(
       'Which node holds which ports.',
@@ -119,6 +121,8 @@ export const gatewayNodeStatus: JsonSchema = object("What a node's agent says of
     'Who votes by it; two sets while one is changed for the other.',
     listOf('A set.', text('A node.')),
   ),
+  peerKeys: listOf('Keys that it accepts the datagrams of other agents by.', natural('Its number.')),
+  peerSigningKey: natural('The key that it signs its own with; 0: it has none.'),
   demand: listOf(
     'Ports it wants.',
     object('A wish.', { address: text('The egress IP.'), ports: natural('How many.') }),

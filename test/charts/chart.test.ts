@@ -2,21 +2,29 @@
 import path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { readHealthSettings } from '../../failover/readHealthSettings.ts';
+import { readEnv } from '../../runtime/readEnv.ts';
 import { runCommand } from '../cluster/command.ts';
 import { ensureToolchain } from '../cluster/toolchain.ts';
 
 const CHART = path.resolve(import.meta.dirname, '../../charts/sallyport');
 const BUILD_TIMEOUT_MS = 1_800_000;
+/** A TCP probe that lacks its port. */
+const PROBE = ['name=web', 'type=tcp', 'target=198.51.100.10']
+  .map((field) => `agent.healthProbes[0].${field}`)
+  .join(',');
 const PROGRAMS = ['webhook', 'controller', 'agent'];
 
 interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
   readonly verbs: readonly string[];
 }
 
 interface Container {
   readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
   readonly securityContext: Readonly<Record<string, unknown>>;
 }
 
@@ -97,6 +105,22 @@ test('no role has a wildcard', async () => {
   expect(words.filter((word) => word.includes('*'))).toEqual([]);
 });
 
+test('the controller changes one Secret and reads no other; agents only read it', async () => {
+  const roles = (await render()).filter(({ kind }) => kind.endsWith('Role'));
+  const about = (program: string) =>
+    roles
+      .filter(({ metadata }) => metadata.name === `egress-${program}`)
+      .flatMap(({ rules }) => rules ?? [])
+      .filter(({ resources }) => resources.includes('secrets'))
+      .map(({ resourceNames, verbs }) => [resourceNames ?? [], verbs]);
+  expect(about('controller')).toEqual([
+    [['sallyport-peer-key'], ['get', 'update']],
+    // What is not there yet has no name that a rule could hold to.
+    [[], ['create']],
+  ]);
+  expect(about('agent')).toEqual([[['sallyport-peer-key'], ['get', 'list', 'watch']]]);
+});
+
 test('the Deployments are restricted; the agent has two capabilities and nothing more', async () => {
   const objects = await render();
   const locked = { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true };
@@ -124,6 +148,38 @@ test('each program is started from the bundle of its name', async () => {
     expect(podOf(objects, program).containers[0]?.args).toEqual([`/app/${program}.js`]);
 });
 
+test('what gateways check reaches the agent as it was written', async () => {
+  const settingsOf = async (...settings: readonly string[]) => {
+    const env = podOf(await render(...settings), 'agent').containers[0]?.env ?? [];
+    return readEnv(Object.fromEntries(env.map(({ name, value }) => [name, value])), readHealthSettings);
+  };
+  expect(await settingsOf()).toEqual({ kind: 'ok', value: { probes: [], nextHopCheck: true } });
+  const probe = (index: number, fields: string) =>
+    fields.split(' ').map((field) => `agent.healthProbes[${index}].${field}`);
+  const settings = await settingsOf(
+    'agent.nextHopCheck=false',
+    ...probe(
+      0,
+      'name=up type=http target=198.51.100.10 path=/live?x failures=20 nodeSelector.matchLabels.zone=a',
+    ),
+    ...probe(1, 'name=ping type=icmp target=198.51.100.11'),
+  );
+  expect(settings).toMatchObject({
+    kind: 'ok',
+    value: {
+      nextHopCheck: false,
+      probes: [
+        {
+          method: { kind: 'http', port: 80, path: '/live?x' },
+          failures: 20,
+          nodes: { requirements: [{ key: 'zone', operator: 'In', values: ['a'] }] },
+        },
+        { name: 'ping', method: { kind: 'icmp' } },
+      ],
+    },
+  });
+});
+
 test('validation fails closed, defaults fail open, and no certificate comes from the chart', async () => {
   const configurations = (await render()).filter(({ webhooks }) => webhooks !== undefined);
   const policies = configurations.map(({ kind, webhooks }) => [kind, webhooks?.[0]?.failurePolicy]);
@@ -143,7 +199,15 @@ test.each([
   { name: 'an update of no node at a time', setting: 'agent.maxUnavailable=0' },
   { name: 'a misspelt value', setting: 'agent.leaseSecond=3' },
   { name: 'an unknown log level', setting: 'logLevel=trace' },
+  { name: 'a probe of a host name', setting: `${PROBE},agent.healthProbes[0].target=example.com` },
+  { name: 'a TCP probe without a port', setting: PROBE },
+  {
+    name: 'a ping of a port',
+    setting: `${PROBE},agent.healthProbes[0].type=icmp,agent.healthProbes[0].port=1`,
+  },
+  { name: 'a misspelt field of a probe', setting: `${PROBE},agent.healthProbes[0].prt=1` },
   { name: 'no replica', setting: 'webhook.replicas=0' },
+  { name: 'a key that is changed before it was made', setting: 'controller.peerKeyRotationHours=-1' },
 ])('the schema refuses $name', async ({ setting }) => {
   const { code, stderr } = await template([setting], true);
   expect(code).not.toBe(0);

@@ -159,7 +159,7 @@ function startRunner(): ControllerRunner {
   const started = startControllerRunner({
     client,
     namespace: NAMESPACE,
-    settings: { routable: [], initialPorts: 512, quarantineMs: 0, voterSettleMs: 0 },
+    settings: { routable: [], initialPorts: 512, quarantineMs: 0, maxGatewaysLeaving: 1, voterSettleMs: 0 },
     events,
     metrics,
     logger,

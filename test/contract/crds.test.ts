@@ -192,11 +192,14 @@ describe('what the programs write', () => {
       dead: [{ gateway: 'gw-2', session: 3 }],
       voterConfigVersion: 4,
       voterSets: [['gw-1', 'worker-1']],
+      peerKeys: [1, 2],
+      peerSigningKey: 1,
       demand: [{ address: '203.0.113.10', ports: 64 }],
       selected: [{ policyUid: 'u', pods: 2 }],
       versions: { agent: '0.1.0', kernel: '6.1', nftables: '1.0.6' },
       dataPlaneReady: true,
       dataPlaneMessage: '',
+      health: { healthy: false, reasons: ['NoCarrier'], message: 'the uplink eth0: it has no carrier' },
     } as const;
     writer.write({ ...report, session: 4 });
     writer.write(report);
@@ -206,11 +209,13 @@ describe('what the programs write', () => {
     expect(stored.kind === 'ok' && parseGatewayNode(stored.value)).toMatchObject({
       session: 5,
       dataPlaneReady: true,
+      healthy: false,
+      healthMessage: 'the uplink eth0: it has no carrier',
       addresses: [{ state: 'Answering', epoch: 3, index: 1 }],
       dead: [{ gateway: 'gw-2', session: 3 }],
       voterConfig: { version: 4, sets: [['gw-1', 'worker-1']] },
     });
-    expect(kubectl(['get', 'gwn'])).toMatch(/gw-1\s+True\s+1\s+203\.0\.113\.11/);
+    expect(kubectl(['get', 'gwn'])).toMatch(/gw-1\s+True\s+False\s+1\s+203\.0\.113\.11/);
   });
 
   test('an EgressIP shows who holds it', async () => {

@@ -5,17 +5,15 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { diffElements } from '../../failover/core/dataplane/diffElements.ts';
 import {
-  armCommands,
-  disarmCommands,
+  flushCommands,
   GUARD_TABLE,
-  grantCommands,
-  heartbeatMark,
-  insertCommand,
+  tokenCommands,
   unguardCommands,
 } from '../../failover/core/dataplane/guardRuleset.ts';
+import { tokenElement } from '../../failover/core/dataplane/kernelCommands.ts';
 import { parseTables } from '../../failover/core/dataplane/parseTables.ts';
 import { renderElements } from '../../failover/core/dataplane/renderElements.ts';
-import { examplePlan } from '../lab/dataPlaneExample.ts';
+import { EXAMPLE_DURATIONS, EXAMPLE_TOKEN, examplePlan } from '../lab/dataPlaneExample.ts';
 
 const NAMESPACE = `dp-golden-${process.pid}`;
 const inside = (command: readonly string[], input = ''): string =>
@@ -46,24 +44,23 @@ test.each([
   expect(diffElements(state, renderElements(examplePlan(node), state))).toBe('');
 });
 
-test('after gateway.nft the guard holds what it says, and what the next heartbeat and a disarm say is accepted', () => {
+test('after gateway.nft the guard holds what it says, and gives up what it is told to', () => {
   const text = readFileSync(path.resolve(import.meta.dirname, 'gateway.nft'), 'utf8');
   inside(['nft', '-f', '-'], text);
   const list = (): string => inside(['nft', 'list', 'table', 'netdev', GUARD_TABLE]);
   expect(list()).toContain('elements = { 203.0.113.100, 203.0.113.101 }');
   expect(list()).toContain('elements = { 203.0.113.100 : 0x80000007 }');
-  expect(list()).toContain(
-    `elements = { 0x80000007 : 0x${heartbeatMark(7, 3).toString(16).padStart(8, '0')} }`,
+  expect(list()).toContain('elements = { 0x20010db8000000000000000000000100 }');
+  expect(list()).toContain('elements = { 0x20010db8000000000000000000000100 : 0x80000007 }');
+  expect(list()).toContain(`elements = { ${tokenElement(EXAMPLE_TOKEN)} }`);
+  const another = EXAMPLE_TOKEN.map((byte) => byte ^ 0xff);
+  inside(
+    ['nft', '-f', '-'],
+    tokenCommands(another) +
+      flushCommands(EXAMPLE_DURATIONS) +
+      unguardCommands(['203.0.113.100', '2001:db8::100']),
   );
-  const commands = [
-    insertCommand(7, 4, 60_000),
-    grantCommands(7, 4),
-    armCommands('203.0.113.101', 7),
-    disarmCommands('203.0.113.100'),
-    unguardCommands(['203.0.113.100']),
-  ];
-  inside(['nft', '-f', '-'], commands.join(''));
-  expect(list()).toContain('elements = { 203.0.113.101 : 0x80000007 }');
-  expect(list()).toContain(`0x${heartbeatMark(7, 4).toString(16).padStart(8, '0')} timeout 1m expires`);
+  expect(list()).toContain(`elements = { ${tokenElement(another)} }`);
   expect(list()).not.toContain('203.0.113.100');
+  expect(list()).not.toContain('0x20010db8');
 });

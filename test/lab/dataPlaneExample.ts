@@ -4,14 +4,15 @@ import type { NodeDataPlane, PodPlan } from '../../failover/core/dataPlane.ts';
 import { diffElements } from '../../failover/core/dataplane/diffElements.ts';
 import {
   addressCommands,
-  grantCommands,
   guardCommands,
-  insertCommand,
   renderGuardRuleset,
+  tokenCommands,
 } from '../../failover/core/dataplane/guardRuleset.ts';
+import { TOKEN_BYTES } from '../../failover/core/dataplane/kernelCommands.ts';
 import { renderElements } from '../../failover/core/dataplane/renderElements.ts';
 import { renderStaticRuleset } from '../../failover/core/dataplane/staticRuleset.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
+import { deriveDurations } from '../../failover/core/ownership/durations.ts';
 import { formatAddress, parseAddress } from '../../policy/address.ts';
 import { cidrRange, parseCidr } from '../../policy/cidr.ts';
 import type { Address, Cidr } from '../../policy/model.ts';
@@ -33,6 +34,9 @@ const endpoint = (node: Node) => ({
   address: address(NODES[node]),
   mac: tunnelMac(address(NODES[node])),
 });
+/** Fixed, so that the text is the same each time. */
+export const EXAMPLE_TOKEN = Uint8Array.from({ length: TOKEN_BYTES }, (_, index) => index);
+export const EXAMPLE_DURATIONS = deriveDurations({ heartbeatMs: 25, sessionMs: 200 });
 const SESSION = 7;
 const EGRESS = ['203.0.113.100', '203.0.113.101'].map(address);
 
@@ -96,16 +100,19 @@ export function exampleRuleset(node: Node): string {
   return rules.text + diffElements(nothing, renderElements(examplePlan(node), nothing)) + guard;
 }
 
-/** The guard's table: both addresses are guarded, and what the node holds hangs on its seventh session's third heartbeat. */
+/** What gw-1 answers for besides; only the guard knows of it yet. */
+const EGRESS6 = '2001:db8::100';
+
+/** The guard's table: all addresses are guarded, and what the node holds hangs on its seventh session. */
 function exampleGuard(node: Node): string {
   const { uplink, addresses } = examplePlan(node);
   const held = addresses.filter(({ holder }) => holder === node).map((it) => formatAddress(it.address));
-  const armed = new Map(held.map((name) => [name, SESSION]));
-  const heartbeat = insertCommand(SESSION, 3, 200) + grantCommands(SESSION, 3);
+  const held6 = node === 'gw-1' ? [EGRESS6] : [];
+  const armed = new Map([...held, ...held6].map((name) => [name, SESSION]));
   return [
-    renderGuardRuleset(uplink).text,
-    guardCommands(EGRESS.map(formatAddress)),
+    renderGuardRuleset(uplink, EXAMPLE_DURATIONS).text,
+    tokenCommands(EXAMPLE_TOKEN),
+    guardCommands([...EGRESS.map(formatAddress), EGRESS6]),
     addressCommands(armed),
-    held.length === 0 ? '' : heartbeat,
   ].join('');
 }

@@ -7,15 +7,16 @@ import type {
   PodAction,
 } from '../../failover/core/dataPlane.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
+import type { Durations } from '../../failover/core/ownership/durations.ts';
 import { createAnnouncer } from '../../failover/io/announcer.ts';
 import { createAnswerGate, type KernelGate } from '../../failover/io/answerGate.ts';
-import { openIpSession } from '../../failover/io/ipSession.ts';
 import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
 import { createNftables } from '../../failover/io/nftables.ts';
 import { type UplinkWatch, watchUplink } from '../../failover/io/watchUplink.ts';
 import { parseAddress } from '../../policy/address.ts';
 import { makeCidr } from '../../policy/cidr.ts';
 import type { Address } from '../../policy/model.ts';
+import { EXAMPLE_TOKEN } from './dataPlaneExample.ts';
 import {
   createDataPlaneLab,
   type DataPlaneLab,
@@ -25,14 +26,16 @@ import {
   OUTSIDE,
   PODS,
 } from './dataPlaneLab.ts';
+import { openCommandsIn } from './kernelCommandsIn.ts';
 
 export const EGRESS = '203.0.113.100';
 /** First port of each node's block. */
 export const BLOCKS: Readonly<Record<NodeName, number>> = { w1: 1024, w2: 2048, gw1: 3072, gw2: 4096 };
 export const BLOCK_PORTS = 1024;
 export const SESSION = 7;
-/** A heartbeat that outlives every test, for those that are not about its end. */
-const LONG_MS = 600_000;
+/** What outlives every test, for those that are not about its end. */
+const LONG: Lifetimes = { windows: [{ withinMs: 600_000, answerMs: 600_000 }] };
+type Lifetimes = Pick<Durations, 'windows'>;
 
 export const address = (text: string): Address => {
   const parsed = parseAddress(text);
@@ -95,12 +98,14 @@ export interface LabPlane extends KernelDataPlane {
 }
 
 /** Both halves of a node's kernel side, as the agent has them in two threads. */
-function createLabPlane(lab: DataPlaneLab, node: NodeName): LabPlane {
-  const options = { uplink: 'eth0', self: address(NODES[node]), execPrefix: lab.prefix(node) };
+function createLabPlane(lab: DataPlaneLab, node: NodeName, durations: Lifetimes): LabPlane {
+  const token = EXAMPLE_TOKEN;
+  const options = { uplink: 'eth0', self: address(NODES[node]), execPrefix: lab.prefix(node), token };
   const runner = { execPrefix: options.execPrefix, deadlineMs: 5000 };
   const announcer = createAnnouncer(options);
-  const ip = openIpSession(runner);
-  const gate = createAnswerGate({ ...options, runner, announcer, ip, nft: createNftables(runner) });
+  const commands = openCommandsIn(options.execPrefix, token);
+  const nft = createNftables(runner);
+  const gate = createAnswerGate({ ...options, runner, announcer, commands, nft, durations });
   const watch: UplinkWatch = watchUplink(
     options,
     () => void gate.reassert(),
@@ -110,7 +115,7 @@ function createLabPlane(lab: DataPlaneLab, node: NodeName): LabPlane {
   const close = async (): Promise<void> => {
     watch.stop();
     announcer.close();
-    await Promise.all([plane.close(), ip.close()]);
+    await Promise.all([plane.close(), commands.close()]);
   };
   return {
     ...plane,
@@ -127,10 +132,10 @@ export interface DataPlaneFixture {
   readonly lab: DataPlaneLab;
   plane(node: NodeName): LabPlane;
   /** A second instance on a node, as after a restart of its agent. */
-  restart(node: NodeName): Promise<LabPlane>;
+  restart(node: NodeName, lifetimes?: Lifetimes): Promise<LabPlane>;
   applyAll(wish: Wish, nodes?: readonly NodeName[]): Promise<void>;
-  beat(node: NodeName, lifetimeMs?: number): Promise<void>;
-  answerAt(node: NodeName): Promise<void>;
+  beat(node: NodeName): Promise<void>;
+  answerAt(node: NodeName, egress?: Address): Promise<void>;
   /** As a planned move goes: silence, the new answer, then the sources' maps. */
   moveTo(from: NodeName, to: NodeName): Promise<void>;
   counted(node: NodeName, name: string): Promise<number>;
@@ -142,8 +147,8 @@ export interface DataPlaneFixture {
 export function createDataPlaneFixture(name: string): DataPlaneFixture {
   const lab = createDataPlaneLab(name);
   const planes = new Map<NodeName, LabPlane>();
-  const plane = (node: NodeName): LabPlane => {
-    const found = planes.get(node) ?? createLabPlane(lab, node);
+  const plane = (node: NodeName, lifetimes = LONG): LabPlane => {
+    const found = planes.get(node) ?? createLabPlane(lab, node, lifetimes);
     planes.set(node, found);
     return found;
   };
@@ -151,23 +156,29 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
   const fixture: DataPlaneFixture = {
     lab,
     plane,
-    async restart(node) {
+    async restart(node, lifetimes) {
       await plane(node).close();
       planes.delete(node);
-      return plane(node);
+      return plane(node, lifetimes);
     },
     async applyAll(wish, nodes = NODE_NAMES) {
       await Promise.all(nodes.map(async (node) => expectOk(await plane(node).apply(planFor(node, wish)))));
     },
-    async beat(node, lifetimeMs = LONG_MS) {
+    async beat(node) {
       seq += 1;
-      expectOk(await plane(node).gate.beat(SESSION, seq, { lifetimeMs }));
-      expectOk(await plane(node).gate.grant(SESSION, seq));
+      const { gate } = plane(node);
+      expectOk(await gate.beat(SESSION, seq));
+      gate.grant(SESSION, seq);
+      // Commands take effect in the order they are sent.
+      seq += 1;
+      expectOk(await gate.beat(SESSION, seq));
     },
-    async answerAt(node) {
+    async answerAt(node, egress = address(EGRESS)) {
       await fixture.beat(node);
-      expectOk(await plane(node).gate.arm(address(EGRESS), SESSION));
-      plane(node).gate.announce([address(EGRESS)]);
+      expectOk(await plane(node).gate.arm(egress, SESSION));
+      // What people and pings see follows by itself; here it is waited for.
+      expectOk(await plane(node).gate.reassert());
+      plane(node).gate.announce([egress]);
     },
     async moveTo(from, to) {
       expectOk(await plane(from).gate.disarm(address(EGRESS)));

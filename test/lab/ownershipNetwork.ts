@@ -28,26 +28,27 @@ export type Timeless = OwnershipEvent extends infer E
   : never;
 export type GuardCommand = Extract<OwnershipEffect, { readonly kind: 'beat' | 'grant' | 'arm' | 'disarm' }>;
 
-/** The guard of one uplink: address → session → heartbeat → live until. */
+/** The guard of one uplink: address → session → granted lately, and heartbeats whose grant would count. */
 export class GuardKernel {
   readonly sessionOf = new Map<string, number>();
-  readonly beatOf = new Map<number, string>();
-  readonly liveUntilMs = new Map<string, number>();
+  readonly sentAtMs = new Map<string, number>();
+  readonly validUntilMs = new Map<number, number>();
 
   flush(): void {
-    for (const map of [this.sessionOf, this.beatOf, this.liveUntilMs]) map.clear();
+    for (const map of [this.sessionOf, this.sentAtMs, this.validUntilMs]) map.clear();
   }
 
-  run(command: GuardCommand, nowMs: number, lifetimeMs: number): void {
-    const beat = (seq: number): string => `${command.session}.${seq}`;
+  run(command: GuardCommand, nowMs: number, { windows }: Durations): void {
     switch (command.kind) {
       case 'beat':
-        this.liveUntilMs.set(beat(command.seq), nowMs + lifetimeMs);
-        if (command.grant !== undefined) this.beatOf.set(command.session, beat(command.grant));
+        this.sentAtMs.set(`${command.session}.${command.seq}`, nowMs);
         return;
-      case 'grant':
-        this.beatOf.set(command.session, beat(command.seq));
+      case 'grant': {
+        const sentMs = this.sentAtMs.get(`${command.session}.${command.seq}`) ?? Number.NEGATIVE_INFINITY;
+        const window = windows.find(({ withinMs }) => nowMs < sentMs + withinMs);
+        if (window !== undefined) this.validUntilMs.set(command.session, nowMs + window.answerMs);
         return;
+      }
       case 'arm':
         this.sessionOf.set(command.address, command.session);
         return;
@@ -60,8 +61,7 @@ export class GuardKernel {
   }
 
   answers(address: string, nowMs: number): boolean {
-    const beat = this.beatOf.get(this.sessionOf.get(address) ?? 0);
-    return beat !== undefined && nowMs < (this.liveUntilMs.get(beat) ?? 0);
+    return nowMs < (this.validUntilMs.get(this.sessionOf.get(address) ?? 0) ?? 0);
   }
 }
 
@@ -230,7 +230,7 @@ export class OwnershipNetwork {
     const fate = this.fate(name, command);
     const node = this.node(name);
     if (!node.running) return;
-    if (fate !== 'refused') node.kernel.run(command, this.nowMs, this.durations.sessionMs);
+    if (fate !== 'refused') node.kernel.run(command, this.nowMs, this.durations);
     const ok = fate === 'ok';
     const { session } = command;
     if (command.kind === 'grant') return;

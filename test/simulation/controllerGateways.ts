@@ -52,6 +52,8 @@ interface Gateway {
   readonly name: string;
   readonly capacity: number;
   ready: boolean;
+  /** As its probes say. */
+  healthy: boolean;
   /** Its processes run: it heartbeats, hears and acts. */
   alive: boolean;
   /** It reaches the API server, if that is up. */
@@ -92,6 +94,7 @@ export class Gateways {
       name,
       capacity,
       ready: true,
+      healthy: true,
       alive: true,
       connected: true,
       closing: false,
@@ -253,7 +256,7 @@ export class Gateways {
 
   /** As reportNode.ts and wordOfOwnership say it. */
   #report(gateway: Gateway): void {
-    const { name, capacity, ready, voters, deaths } = gateway;
+    const { name, capacity, ready, healthy, voters, deaths } = gateway;
     const session = gateway.closing ? 0 : gateway.session;
     const before = this.#api.gatewayNodes().get(name);
     const node: GatewayNode = {
@@ -262,6 +265,8 @@ export class Gateways {
       session,
       capacity,
       dataPlaneReady: ready,
+      healthy,
+      healthMessage: healthy ? '' : 'its probes fail',
       onLink: [{ cidr: makeCidr(4, 0xcb007100n, 24), interfaceName: 'eth0' }],
       addresses: session === 0 ? [] : statements(gateway),
       dead: [...deaths.verdicts]
@@ -341,6 +346,8 @@ export function emptyGatewayNode(name: string): GatewayNode {
     capacity: 0,
     dataPlaneReady: true,
     dataPlaneMessage: '',
+    healthy: true,
+    healthMessage: '',
     addresses: [],
     dead: [],
     voterConfig: { version: 0, sets: [] },

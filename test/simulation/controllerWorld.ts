@@ -38,6 +38,7 @@ const WALL_AT_START_MS = 1_700_000_000_000;
 
 export interface WorldOptions {
   readonly quarantineMs?: number;
+  readonly maxGatewaysLeaving?: number;
   /** The n-th write and each n-th after it take effect, but their answers are lost. */
   readonly loseEachAnswer?: number;
   /** The n-th request and each n-th after it is refused, as by an API server that is overloaded. */
@@ -100,9 +101,10 @@ export class World {
   addNode(
     name: string,
     labels: Readonly<Record<string, string>> = {},
-    { unschedulable = false, ready = true }: Partial<Pick<NodeFacts, 'unschedulable' | 'ready'>> = {},
+    change: Partial<Pick<NodeFacts, 'unschedulable' | 'ready' | 'drained' | 'taints'>> = {},
   ): void {
-    const node: NodeFacts = { name, labels, addresses: [], podCidrs: [], unschedulable, ready };
+    const calm = { unschedulable: false, drained: false, taints: [], ready: true };
+    const node: NodeFacts = { name, labels, addresses: [], podCidrs: [], ...calm, ...change };
     this.#put('nodes', name, node);
   }
 
@@ -184,6 +186,10 @@ export class World {
     this.#gateways.get(name).ready = ready;
   }
 
+  setHealthy(name: string, healthy: boolean): void {
+    this.#gateways.get(name).healthy = healthy;
+  }
+
   /** Whether it reaches the API server; its peers it reaches always. */
   setConnected(name: string, connected: boolean): void {
     this.#gateways.get(name).connected = connected;
@@ -217,8 +223,8 @@ export class World {
 
   /** From now on every request is carried out and answered. */
   endFaults(): void {
-    const { quarantineMs = 0 } = this.#options;
-    this.#options = { quarantineMs };
+    const { quarantineMs = 0, maxGatewaysLeaving = 1 } = this.#options;
+    this.#options = { quarantineMs, maxGatewaysLeaving };
   }
 
   setApiUp(up: boolean): void {
@@ -282,8 +288,14 @@ export class World {
 
   #post(event: ControllerEvent): void {
     const now = { monotonicMs: this.nowMs, wallMs: WALL_AT_START_MS + this.nowMs };
-    const quarantineMs = this.#options.quarantineMs ?? 0;
-    const settings = { routable: [], initialPorts: 512, quarantineMs, voterSettleMs: VOTER_SETTLE_MS };
+    const { quarantineMs = 0, maxGatewaysLeaving = 1 } = this.#options;
+    const settings = {
+      routable: [],
+      initialPorts: 512,
+      quarantineMs,
+      voterSettleMs: VOTER_SETTLE_MS,
+      maxGatewaysLeaving,
+    };
     const step = stepController(this.#state, event, { settings, now });
     this.#state = step.state;
     for (const effect of step.effects) this.#perform(effect);

@@ -56,6 +56,8 @@ function snapshot(policies: readonly Policy[] = []) {
         addresses: [GATEWAY],
         podCidrs: [],
         unschedulable: false,
+        drained: false,
+        taints: [],
         ready: true,
       },
     ],

@@ -73,6 +73,8 @@ function gateway(name: string, session: number, statement?: Partial<AddressState
     capacity: 256,
     dataPlaneReady: true,
     dataPlaneMessage: '',
+    healthy: true,
+    healthMessage: '',
     addresses:
       statement === undefined
         ? []
@@ -166,6 +168,7 @@ const lastReport = (effects: readonly AgentEffect[]) => {
   const report = effects.findLast((it) => it.kind === 'report');
   return report?.kind === 'report' ? report.report : undefined;
 };
+const reportNow = (state: AgentState) => lastReport(run([{ kind: 'report-failed' }], state).effects);
 const lastPlan = (effects: readonly AgentEffect[]) => {
   const apply = effects.findLast((it) => it.kind === 'apply');
   return apply?.kind === 'apply' ? apply.plan : undefined;
@@ -244,6 +247,13 @@ describe('an agent', () => {
       voterSets: [['gw-1', 'worker-1', 'worker-2']],
       addresses: [{ address: NAME, state: 'Answering', epoch: 4, index: 1, session: 5, blocksVersion: 2 }],
     });
+  });
+
+  test('states the peer keys that the ownership thread has taken, and none before', () => {
+    const before = run(START);
+    expect(lastReport(before.effects)).toMatchObject({ peerKeys: [], peerSigningKey: 0 });
+    const taken = run([{ kind: 'keys-taken', keys: { accepted: [3, 4], signing: 3 } }], before.state);
+    expect(lastReport(taken.effects)).toMatchObject({ peerKeys: [3, 4], peerSigningKey: 3 });
   });
 
   test('sends its own pods to itself once it answers, with all its ports', () => {
@@ -444,6 +454,22 @@ describe('an agent', () => {
       run([ownership({ holdings: [holding(4)], released: new Map() }), applied], state).effects,
     ).toHaveLength(1);
     expect(lastReport(run([{ kind: 'report-failed' }], state).effects)).toMatchObject({ holding: 1 });
+  });
+
+  test('a gateway says how healthy it is, and another node nothing', () => {
+    const { state } = run(START);
+    expect(reportNow(state)).not.toHaveProperty('health');
+    const health = {
+      healthy: false,
+      reasons: ['NoCarrier'],
+      message: 'the uplink eth0: no carrier',
+    } as const;
+    const broken = run([{ kind: 'health', health }], state);
+    expect(kinds(broken.effects)).toEqual(['report']);
+    expect(lastReport(broken.effects)).toMatchObject({ health, holding: 1 });
+    const left = run([{ kind: 'health', health: undefined }], broken.state);
+    expect(kinds(left.effects)).toEqual(['report']);
+    expect(lastReport(left.effects)).not.toHaveProperty('health');
   });
 
   test('a plan that failed is tried again, and the node says that its data plane is not ready', () => {

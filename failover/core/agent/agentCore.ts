@@ -13,7 +13,9 @@ import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { VoterConfig } from '../ownership/voterConfig.ts';
+import { NO_PEER_KEYS, type PeerKeyIds } from '../peerKeys.ts';
 import type { AgentView } from './agentView.ts';
+import type { Health } from './health.ts';
 import type { Claim } from './holders.ts';
 import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
 import { type Holder, planNode } from './planNode.ts';
@@ -45,6 +47,10 @@ export interface AgentState {
   readonly view: AgentView | undefined;
   readonly observed: ObservedNode;
   readonly ownership: OwnershipReport;
+  /** Undefined while the node is no gateway. */
+  readonly health: Health | undefined;
+  /** Those that the ownership thread confirmed. */
+  readonly peerKeys: PeerKeyIds;
   /** EgressIP name → what gateways said by datagram, the newest word of each. */
   readonly heard: ReadonlyMap<string, readonly Claim[]>;
   readonly applying: ReadonlyMap<string, number> | undefined;
@@ -65,6 +71,8 @@ export type AgentEvent =
   | { readonly kind: 'observed'; readonly observed: ObservedNode }
   | { readonly kind: 'ownership'; readonly report: OwnershipReport }
   | { readonly kind: 'heard'; readonly session: SessionRef; readonly holdings: readonly Holding[] }
+  | { readonly kind: 'health'; readonly health: Health | undefined }
+  | { readonly kind: 'keys-taken'; readonly keys: PeerKeyIds }
   | { readonly kind: 'applied'; readonly ok: boolean; readonly message: string }
   /** Time to compare with the kernel again: somebody else may have changed it. */
   | { readonly kind: 'resync' }
@@ -91,6 +99,8 @@ export function initialAgent(
     view: undefined,
     observed,
     ownership: NO_OWNERSHIP,
+    health: undefined,
+    peerKeys: NO_PEER_KEYS,
     heard: new Map(),
     applying: undefined,
     applyWanted: false,
@@ -123,6 +133,10 @@ function absorb(state: AgentState, event: AgentEvent): AgentState {
       return { ...state, ownership: event.report, applyWanted: true };
     case 'heard':
       return absorbHeard(state, event.session, event.holdings);
+    case 'health':
+      return { ...state, health: event.health };
+    case 'keys-taken':
+      return { ...state, peerKeys: event.keys };
     case 'applied':
       return absorbApplied(state, event.ok, event.message);
     case 'resync':
@@ -194,8 +208,8 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 }
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
-  const { observed, ownership, confirmed } = state;
-  const report = reportNode({ view, observed, ownership, confirmed });
+  const { observed, ownership, confirmed, health, peerKeys } = state;
+  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys });
   const text = JSON.stringify(report);
   if (text === state.lastReport) return { state, effects: [] };
   return { state: { ...state, lastReport: text }, effects: [{ kind: 'report', report }] };

@@ -4,8 +4,10 @@
  */
 import { formatAddress } from '../../../policy/address.ts';
 import type { SessionRef } from '../egressIp.ts';
+import type { PeerKeyIds } from '../peerKeys.ts';
 import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
+import type { Health } from './health.ts';
 import { demandOf } from './planNode.ts';
 import { selectPods } from './selectPods.ts';
 
@@ -44,11 +46,15 @@ export interface NodeReport {
   readonly dead: readonly SessionRef[];
   readonly voterConfigVersion: number;
   readonly voterSets: readonly (readonly string[])[];
+  readonly peerKeys: readonly number[];
+  readonly peerSigningKey: number;
   readonly demand: readonly { readonly address: string; readonly ports: number }[];
   readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];
   readonly versions: ObservedNode['versions'];
   readonly dataPlaneReady: boolean;
   readonly dataPlaneMessage: string;
+  /** Of a gateway only. */
+  readonly health?: Health;
 }
 
 /** One granule: "some ports, please". The controller starts a node with its `INITIAL_PORTS`. */
@@ -59,8 +65,10 @@ export function reportNode(known: {
   readonly observed: ObservedNode;
   readonly ownership: OwnershipReport;
   readonly confirmed: ReadonlyMap<string, number>;
+  readonly health: Health | undefined;
+  readonly peerKeys: PeerKeyIds;
 }): NodeReport {
-  const { view, observed, ownership } = known;
+  const { view, observed, ownership, health, peerKeys } = known;
   const selection = selectPods(view);
   return {
     session: ownership.session,
@@ -74,6 +82,8 @@ export function reportNode(known: {
     dead: standingVerdicts(view, ownership.dead),
     voterConfigVersion: ownership.config?.version ?? 0,
     voterSets: ownership.config?.sets ?? [],
+    peerKeys: peerKeys.accepted,
+    peerSigningKey: peerKeys.signing,
     demand: demandOf(view, selection.wanted).map(({ address }) => ({
       address: formatAddress(address),
       ports: MINIMUM_DEMAND_PORTS,
@@ -82,6 +92,7 @@ export function reportNode(known: {
     versions: observed.versions,
     dataPlaneReady: observed.dataPlaneReady,
     dataPlaneMessage: observed.dataPlaneMessage,
+    ...(health === undefined ? {} : { health }),
   };
 }
 

@@ -20,6 +20,7 @@ import {
   type SessionsState,
   silentGateways,
 } from './sessions.ts';
+import { fullPace } from './voluntaryMoves.ts';
 import {
   becomeReading,
   becomeResting,
@@ -53,7 +54,7 @@ export function absorb(state: ControllerState, event: ControllerEvent, now: Now)
     case 'tick':
       return absorbTick(state, monotonicMs);
     case 'leadership-began':
-      return only({ ...restarted(state, monotonicMs), leading: true });
+      return only({ ...restarted(state, monotonicMs), leading: true, pace: fullPace(monotonicMs) });
     case 'contact-lost':
       return only({ ...state, inContact: false });
     case 'contact-regained':

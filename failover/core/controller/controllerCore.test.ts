@@ -170,7 +170,7 @@ describe('an address moves', () => {
     let answered = true;
     const followed = world.run(2000, () => {
       answered &&= `${world.answering(IP)}` === standby?.gateway;
-      return world.moves.length > 0 && settled(world);
+      return world.egressIp(IP)?.egressIp.epoch !== before?.epoch && settled(world);
     });
     expect([followed, answered]).toEqual([true, true]);
     expect(world.egressIp(IP)?.egressIp).toMatchObject({

@@ -9,8 +9,7 @@
 import { absorb } from './absorb.ts';
 import { decideAcceptance } from './acceptance.ts';
 import { decideClaims } from './claims.ts';
-import type { ControllerEffect, ControllerEvent, Now, WriteEffect } from './controllerEvents.ts';
-import { targetOf } from './controllerEvents.ts';
+import type { ControllerEffect, ControllerEvent, Now } from './controllerEvents.ts';
 import { type ControllerState, viewOf } from './controllerState.ts';
 import type { ControllerView, EgressIpStatus } from './controllerView.ts';
 import { decideEgressIpStatus } from './egressIpStatus.ts';
@@ -20,7 +19,12 @@ import { type AddressPlan, type AddressSettings, planAddresses } from './planAdd
 import { planPolicies } from './planPolicies.ts';
 import { planVoters } from './planVoters.ts';
 import { nextDeadlineMs } from './sessions.ts';
-import { becomeWriting, mayWrite, nextWakeMs, type WriteLedger } from './writeLedger.ts';
+import { followFitness } from './standing.ts';
+import { noticeTakeovers } from './takeovers.ts';
+import { followPace } from './voluntaryMoves.ts';
+import { nextWakeMs } from './writeLedger.ts';
+import { writeSpecs } from './writeSpecs.ts';
+import { Writes } from './writes.ts';
 
 export interface ControllerStep {
   readonly state: ControllerState;
@@ -59,82 +63,51 @@ export function decideController(
   const verdicts = decideAcceptance(view);
   const accepted = [...verdicts.values()].flatMap((it) => (it.kind === 'accepted' ? [it.policy] : []));
   const claims = decideClaims(accepted, view);
-  const unreadySince = followReadiness(state.unreadySince, view, now.monotonicMs);
-  const plans = planAddresses(claims, { view, settings, unreadySince, now });
-  const specs = writeSpecs(plans, { ...state, writes, now });
+  const clocks = followClocks(state, view, now);
+  const noticed = noticeTakeovers(state.moves, { view, wallMs: now.wallMs });
+  writes.effects.push(...noticed.effects);
+  const { moves } = noticed;
+  const { plans, leaving, voluntary } = planAddresses(claims, {
+    ...state,
+    ...clocks,
+    moves,
+    view,
+    settings,
+    now,
+  });
+  const specs = writeSpecs(plans, { moves, asked: state.asked, writes, now });
   const followed = followMoves(specs.moves, { view, wallMs: now.wallMs });
   const statuses = writeStatuses(plans, { view, moves: followed.moves, writes, now });
-  const policies = planPolicies({ view, verdicts, plans, statuses, wallMs: now.wallMs });
+  const { uneven } = voluntary;
+  const policies = planPolicies({ view, verdicts, plans, statuses, uneven, wallMs: now.wallMs });
   for (const { write, events } of policies) if (writes.ask(write)) writes.effects.push(...events);
-  const { asked } = specs;
   const next = {
     ...state,
+    ...clocks,
     ledger: writes.ledger,
-    asked,
+    asked: specs.asked,
     moves: followed.moves,
-    unreadySince,
+    leaveTurns: leaving.turns,
+    pace: followPace(state.pace, specs.voluntary, now.monotonicMs),
     voterWaits: voters.waits,
   };
-  const waking = wakeUp(next, { plans, voterWakeMs: voters.wakeMs }, now);
-  return { state: next, effects: [...writes.effects, ...followed.effects, ...waking] };
+  const wakes = [voters.wakeMs, leaving.wakeMs, voluntary.wakeMs];
+  return {
+    state: next,
+    effects: [...writes.effects, ...followed.effects, ...wakeUp(next, { plans, wakes }, now)],
+  };
 }
 
-/** Collects effects and lets each write through only if none about its object is under way. */
-class Writes {
-  ledger: WriteLedger;
-  readonly effects: ControllerEffect[] = [];
-
-  constructor(ledger: WriteLedger) {
-    this.ledger = ledger;
-  }
-
-  ask(effect: WriteEffect): boolean {
-    const { collection, key } = targetOf(effect);
-    const object = `${collection}/${key}`;
-    if (!mayWrite(this.ledger, object)) return false;
-    this.ledger = becomeWriting(this.ledger, object);
-    this.effects.push(effect);
-    return true;
-  }
-}
-
-function writeSpecs(
-  plans: readonly AddressPlan[],
-  context: Pick<ControllerState, 'moves' | 'asked'> & { readonly writes: Writes; readonly now: Now },
-): Pick<ControllerState, 'moves' | 'asked'> {
-  const moves = new Map(context.moves);
-  const asked = new Map(context.asked);
-  for (const plan of plans) {
-    const { claim, next, action, move } = plan;
-    if (action === 'none' || !context.writes.ask(specWrite(plan, action))) continue;
-    asked.set(claim.name, next);
-    if (move === undefined) continue;
-    const begun = moves.get(claim.name);
-    // Asked for again after a conflict: the reason was seen when it was seen first.
-    const again =
-      begun?.assignedAtMs === undefined && begun?.from === move.from && begun.reason === move.reason;
-    moves.set(claim.name, {
-      ...move,
-      epoch: next.epoch,
-      detectedAtMs: again ? begun.detectedAtMs : context.now.wallMs,
-      assignedAtMs: undefined,
-      announcedAtMs: undefined,
-    });
-  }
-  return { moves, asked };
-}
-
-function specWrite({ next, claim }: AddressPlan, action: 'create' | 'replace' | 'remove'): WriteEffect {
-  switch (action) {
-    case 'create':
-      return { kind: 'create-egress-ip', egressIp: next };
-    case 'replace':
-      return { kind: 'replace-egress-ip', egressIp: next };
-    case 'remove':
-      return { kind: 'remove-egress-ip', egressIp: claim.current ?? next };
-    default:
-      return action satisfies never;
-  }
+/** Since when each gateway is as it is. */
+function followClocks(
+  { unreadySince, fitSince }: ControllerState,
+  view: ControllerView,
+  { monotonicMs }: Now,
+): Pick<ControllerState, 'unreadySince' | 'fitSince'> {
+  return {
+    unreadySince: followReadiness(unreadySince, view, monotonicMs),
+    fitSince: followFitness(fitSince, view, monotonicMs),
+  };
 }
 
 /** Returns every EgressIP's status as it should be, written or not. */
@@ -167,15 +140,15 @@ function wakeUp(
   state: ControllerState,
   {
     plans,
-    voterWakeMs,
-  }: { readonly plans: readonly AddressPlan[]; readonly voterWakeMs: number | undefined },
+    wakes,
+  }: { readonly plans: readonly AddressPlan[]; readonly wakes: readonly (number | undefined)[] },
   now: Now,
 ): readonly ControllerEffect[] {
   const rested = plans.flatMap(({ next }) => next.resting.map(({ untilMs }) => untilMs));
   const untilRested = rested.length === 0 ? undefined : Math.min(...rested) - now.wallMs;
   const times = [
+    ...wakes,
     state.inContact ? nextDeadlineMs(state.sessions, now.monotonicMs) : undefined,
-    voterWakeMs,
     nextWakeMs(state.ledger),
     ...[...state.unreadySince.values()]
       .map((since) => since + READY_GRACE_MS)

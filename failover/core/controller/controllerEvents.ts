@@ -90,7 +90,8 @@ export type ControllerEffect =
       readonly reason: string;
       readonly message: string;
     }
-  | { readonly kind: 'count-move'; readonly reason: MoveReason; readonly durationMs: number }
+  /** Without a duration it was noticed only by its end. */
+  | { readonly kind: 'count-move'; readonly reason: MoveReason; readonly durationMs?: number }
   | { readonly kind: 'wake-at'; readonly monotonicMs: number };
 
 /** The object that a write is about, as its collection and key. */

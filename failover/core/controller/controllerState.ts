@@ -2,9 +2,12 @@
 import type { EgressIp } from '../egressIp.ts';
 import type { CollectionName, Collections, ControllerView } from './controllerView.ts';
 import type { UnreadySince } from './eligibility.ts';
+import type { LeaveTurns } from './leaving.ts';
 import type { Move } from './moves.ts';
 import { NO_WAITS, type VoterWaits } from './planVoters.ts';
 import { type SessionsState, silentGateways } from './sessions.ts';
+import type { FitSince } from './standing.ts';
+import type { Pace } from './voluntaryMoves.ts';
 import type { WriteLedger } from './writeLedger.ts';
 
 /** Undefined until the first list of it was complete. */
@@ -21,6 +24,9 @@ export interface ControllerState {
   /** EgressIP name → its newest move. */
   readonly moves: ReadonlyMap<string, Move>;
   readonly unreadySince: UnreadySince;
+  readonly fitSince: FitSince;
+  readonly leaveTurns: LeaveTurns;
+  readonly pace: Pace;
   readonly voterWaits: VoterWaits;
 }
 
@@ -42,6 +48,9 @@ export function initialController(): ControllerState {
     asked: new Map(),
     moves: new Map(),
     unreadySince: new Map(),
+    fitSince: new Map(),
+    leaveTurns: new Map(),
+    pace: [],
     voterWaits: NO_WAITS,
   };
 }

@@ -32,6 +32,8 @@ export interface PolicyStatus {
   /** One line for `kubectl get`: `203.0.113.10@gw-1`. */
   readonly egress: string;
   readonly selectedPods: number;
+  /** The newest value of the rebalance annotation that was carried out; empty: none. */
+  readonly rebalanced: string;
 }
 
 export interface PolicyObject {

@@ -7,30 +7,21 @@
  */
 import { cidrRange, rangeContains } from '../../../policy/cidr.ts';
 import type { Address, Cidr, NodeFacts, Policy } from '../../../policy/model.ts';
-import { GATEWAY_LABEL, ZONE_LABEL } from '../../../policy/names.ts';
+import { GATEWAY_LABEL } from '../../../policy/names.ts';
 import { matchesSelector } from '../../../policy/selector.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { ControllerView } from './controllerView.ts';
-import type { Gateway } from './placement.ts';
 import { liveSession } from './proofs.ts';
 
 export interface Eligibility {
+  /** By label and selectors alone. */
+  readonly chosen: ReadonlySet<string>;
   readonly allowed: ReadonlySet<string>;
   readonly eligible: readonly string[];
 }
 
 export function isGateway({ labels }: NodeFacts): boolean {
   return Object.hasOwn(labels, GATEWAY_LABEL) && labels[GATEWAY_LABEL] !== 'false';
-}
-
-/** All labelled nodes, as placement sees them. */
-export function gatewaysOf(view: ControllerView): readonly Gateway[] {
-  return [...view.nodes.values()].filter(isGateway).map((node) => ({
-    name: node.name,
-    zone: node.labels[ZONE_LABEL] ?? '',
-    capacity: view.gatewayNodes.get(node.name)?.capacity ?? 0,
-    cordoned: node.unschedulable,
-  }));
 }
 
 /** How long a holder that is alive may be not ready before it is moved away from. */
@@ -59,15 +50,15 @@ export function decideEligibility(
 ): Eligibility {
   const { view, routable } = context;
   const routed = routable.some((cidr) => rangeContains(cidrRange(cidr), wanted.address));
-  const allowed = [...view.nodes.values()]
+  const chosen = [...view.nodes.values()]
     .filter(isGateway)
     .filter(({ labels }) =>
       wanted.owners.every(
         ({ gatewaySelector }) => gatewaySelector === undefined || matchesSelector(gatewaySelector, labels),
       ),
     )
-    .filter(({ name }) => routed || isOnLink(view, name, wanted.address))
     .map(({ name }) => name);
+  const allowed = chosen.filter((name) => routed || isOnLink(view, name, wanted.address));
   const graceOf = (name: string): number => (name === wanted.current?.order[0]?.gateway ? READY_GRACE_MS : 0);
   const eligible = allowed.filter((name) => {
     const unready = context.unreadySince.get(name);
@@ -76,7 +67,7 @@ export function decideEligibility(
       (unready === undefined || context.nowMs - unready < graceOf(name))
     );
   });
-  return { allowed: new Set(allowed), eligible };
+  return { chosen: new Set(chosen), allowed: new Set(allowed), eligible };
 }
 
 function isOnLink(view: ControllerView, gateway: string, address: Address): boolean {

@@ -3,12 +3,13 @@
  * metric can say how long each part took. Kept here and in the EgressIP's status; a new leader goes on from the status.
  */
 import { formatTimestampMillis } from '../../../policy/timestamp.ts';
-import type { SessionRef } from '../egressIp.ts';
+import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { ControllerEffect } from './controllerEvents.ts';
 import type { ControllerView, Failover } from './controllerView.ts';
 import { isGateway } from './eligibility.ts';
-import { isAnnounced, wasCalledDead } from './proofs.ts';
-import { isOver, leasedSession } from './sessions.ts';
+import { type Answerer, answererOf, isAnnounced, wasCalledDead } from './proofs.ts';
+import { isOver, leasedSession, sameSession } from './sessions.ts';
+import { whyLeaves } from './standing.ts';
 
 /** Closed: metrics carry it. */
 export const MOVE_REASONS = [
@@ -16,9 +17,14 @@ export const MOVE_REASONS = [
   'closed',
   'restarted',
   'silent',
-  'cordoned',
   'not-ready',
+  'unhealthy',
+  'drained',
+  'cordoned',
+  'tainted',
   'not-allowed',
+  'returned',
+  'rebalanced',
 ] as const;
 export type MoveReason = (typeof MOVE_REASONS)[number];
 
@@ -34,30 +40,52 @@ export interface Move {
   readonly announcedAtMs: number | undefined;
 }
 
-/** Why `from` does not hold the address any more. Asked only where placement moved it. */
-export function whyMoved(from: SessionRef, to: SessionRef, view: ControllerView): MoveReason {
+/** Why `from` does not hold the address any more. Asked only where it moved without anybody wishing so. */
+export function whyMoved(
+  from: SessionRef,
+  to: SessionRef,
+  { view, current }: { readonly view: ControllerView; readonly current: EgressIp },
+): MoveReason {
   const leased = leasedSession(view.sessions, from.gateway) ?? 0;
   if (from.gateway === to.gateway || leased > from.session) return 'restarted';
   // While it hands over it says that it has no session any more; its Lease is closed last.
   const handsOver = view.gatewayNodes.get(from.gateway)?.session === 0;
   if (isOver(view.sessions, from) || handsOver) return 'closed';
-  if (wasCalledDead(view, from)) return 'died';
+  // A standby answers by the same assignment only if a majority of voters called everybody before it dead.
+  if (wasCalledDead(view, from) || standbyThatTookOver(current, view) !== undefined) return 'died';
   const node = view.nodes.get(from.gateway);
   if (node === undefined || !isGateway(node)) return 'not-allowed';
   if (view.silent.has(from.gateway)) return 'silent';
   if (view.gatewayNodes.get(from.gateway)?.dataPlaneReady !== true) return 'not-ready';
-  return node.unschedulable ? 'cordoned' : 'not-allowed';
+  return whyLeaves(view, from.gateway) ?? 'not-allowed';
+}
+
+/** Who answers by the assignment that stands without being its first: its right says so. */
+export function standbyThatTookOver(egressIp: EgressIp, view: ControllerView): Answerer | undefined {
+  const answerer = answererOf(egressIp, view);
+  if (answerer === undefined || answerer.right.epoch !== egressIp.epoch) return undefined;
+  const { index } = answerer.right;
+  return index > 0 && sameSession(egressIp.order[index], answerer) ? answerer : undefined;
 }
 
 /** The move as it stands, seen from the epoch that is assigned now; undefined once a later move replaced it. */
 export function followMove(
   move: Move,
-  seen: { readonly epoch: number; readonly announced: boolean; readonly wallMs: number },
+  seen: {
+    readonly epoch: number;
+    /** Somebody answers by the assignment that stands. */
+    readonly announced: boolean;
+    /** The gateway that answers without having been assigned first. */
+    readonly tookOver: string | undefined;
+    readonly wallMs: number;
+  },
 ): Move | undefined {
-  if (seen.epoch < move.epoch) return move;
   if (seen.epoch > move.epoch) return undefined;
-  const assignedAtMs = move.assignedAtMs ?? seen.wallMs;
-  const announcedAtMs = move.announcedAtMs ?? (seen.announced ? seen.wallMs : undefined);
+  const assigned = seen.epoch === move.epoch;
+  // Who took over is assigned what it has already: it answers before the write that says so is seen.
+  const answered = assigned ? seen.announced : seen.tookOver === move.to;
+  const assignedAtMs = move.assignedAtMs ?? (assigned ? seen.wallMs : undefined);
+  const announcedAtMs = move.announcedAtMs ?? (answered ? seen.wallMs : undefined);
   if (assignedAtMs === move.assignedAtMs && announcedAtMs === move.announcedAtMs) return move;
   return { ...move, assignedAtMs, announcedAtMs };
 }
@@ -80,27 +108,45 @@ export function followMoves(
   moves: ReadonlyMap<string, Move>,
   context: { readonly view: ControllerView; readonly wallMs: number },
 ): { readonly moves: ReadonlyMap<string, Move>; readonly effects: readonly ControllerEffect[] } {
+  const { view, wallMs } = context;
   const next = new Map<string, Move>();
   const effects: ControllerEffect[] = [];
   for (const [name, move] of moves) {
-    const egressIp = context.view.egressIps.get(name)?.egressIp;
+    const egressIp = view.egressIps.get(name)?.egressIp;
     if (egressIp === undefined) continue;
-    const announced = isAnnounced(egressIp, context.view);
-    const followed = followMove(move, { epoch: egressIp.epoch, announced, wallMs: context.wallMs });
+    const tookOver = standbyThatTookOver(egressIp, view)?.gateway;
+    const announced = isAnnounced(egressIp, view);
+    const followed = followMove(move, { epoch: egressIp.epoch, announced, tookOver, wallMs });
     if (followed === undefined) continue;
     next.set(name, followed);
-    if (move.announcedAtMs !== undefined || followed.announcedAtMs === undefined) continue;
-    const durationMs = Math.max(0, followed.announcedAtMs - followed.detectedAtMs);
-    const { from, to, reason } = followed;
-    effects.push({ kind: 'count-move', reason, durationMs });
-    const message = from === to ? `${to} answers again` : `moved from ${from} to ${to}`;
-    effects.push({
-      kind: 'record-event',
-      regarding: { kind: 'EgressIP', name, uid: egressIp.uid },
-      type: 'Normal',
-      reason: 'Moved',
-      message: `${message} (${reason}) within ${durationMs} ms of its being noticed`,
-    });
+    if (move.announcedAtMs === undefined && followed.announcedAtMs !== undefined)
+      effects.push(...tellMove(followed, { name, uid: egressIp.uid, view }));
   }
   return { moves: next, effects };
+}
+
+/** `durationMs` is left out where the move was noticed only by its end. */
+export function tellMove(
+  { from, to, reason, detectedAtMs, announcedAtMs }: Move,
+  about: { readonly name: string; readonly uid: string; readonly view: ControllerView },
+  { noticedLate = false } = {},
+): readonly ControllerEffect[] {
+  const { name, uid, view } = about;
+  const durationMs = Math.max(0, (announcedAtMs ?? detectedAtMs) - detectedAtMs);
+  const { healthMessage = '' } = view.gatewayNodes.get(from) ?? {};
+  const why = reason === 'unhealthy' && healthMessage !== '' ? `${reason}: ${healthMessage}` : reason;
+  const done = from === to ? `${to} answers again` : `moved from ${from} to ${to}`;
+  const message = noticedLate
+    ? `${to} took over from ${from} (${why})`
+    : `${done} (${why}) within ${durationMs} ms of its being noticed`;
+  return [
+    { kind: 'count-move', reason, ...(noticedLate ? {} : { durationMs }) },
+    {
+      kind: 'record-event',
+      regarding: { kind: 'EgressIP', name, uid },
+      type: 'Normal',
+      reason: 'Moved',
+      message,
+    },
+  ];
 }

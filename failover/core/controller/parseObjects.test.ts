@@ -48,6 +48,7 @@ describe('a status that was written reads back as it was, so it is not written a
       addresses: [{ address: '203.0.113.10', gateway: '', standbys: [], since: '2026-01-01T00:00:00Z' }],
       egress: '203.0.113.10',
       selectedPods: 0,
+      rebalanced: '2024-02-29',
     };
     const wire = {
       metadata: { name: 'p', uid: 'u' },

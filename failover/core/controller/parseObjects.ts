@@ -55,6 +55,7 @@ function parsePolicyStatus(status: FieldReader): PolicyStatus {
     })),
     egress: text(status, 'egress'),
     selectedPods: status.optionalInteger('selectedPods') ?? 0,
+    rebalanced: text(status, 'rebalanced'),
   };
 }
 

@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Gateway, place, type Unplaced } from './placement.ts';
+import type { Gateway } from './gatewayRank.ts';
+import { place, type Unplaced } from './placement.ts';
 
 function gateway(name: string, change: Partial<Gateway> = {}): Gateway {
-  return { name, zone: 'a', capacity: 256, cordoned: false, ...change };
+  return { name, zone: 'a', capacity: 256, standing: 'fit', waits: false, ...change };
 }
 
+const cordoned = { standing: 'leaving', why: 'cordoned' } as const;
 const three = [gateway('gw-1'), gateway('gw-2'), gateway('gw-3', { zone: 'b' })];
 const everywhere = three.map(({ name }) => name);
 
@@ -21,9 +23,9 @@ describe('placement', () => {
 
   test('a cordoned holder hands over, unless everyone is cordoned', () => {
     const held: Unplaced = { name: 'x', eligible: everywhere, holder: 'gw-1' };
-    const one = three.map((it) => ({ ...it, cordoned: it.name === 'gw-1' }));
+    const one = three.map((it) => (it.name === 'gw-1' ? { ...it, ...cordoned } : it));
     expect(place([held], one).get('x')?.order[0]).not.toBe('gw-1');
-    const all = three.map((it) => ({ ...it, cordoned: true }));
+    const all = three.map((it) => ({ ...it, ...cordoned }));
     expect(place([held], all).get('x')?.order[0]).toBe('gw-1');
   });
 
@@ -61,6 +63,52 @@ describe('placement', () => {
     const names = gateways.map(({ name }) => name);
     const wanted = ['x', 'y'].map((name): Unplaced => ({ name, eligible: names, holder: 'gw-1' }));
     for (const { order } of place(wanted, gateways).values()) expect(order).toContain('far');
+  });
+
+  test('an unhealthy holder hands over to a cordoned one, never to another that is unhealthy', () => {
+    const held: Unplaced = { name: 'x', eligible: everywhere, holder: 'gw-1' };
+    const standings = (...all: readonly Gateway['standing'][]) =>
+      three.map((it, at) => ({ ...it, standing: all[at] ?? 'fit', why: 'told' }));
+    expect(place([held], standings('unhealthy', 'unhealthy', 'leaving')).get('x')?.order).toEqual([
+      'gw-3',
+      'gw-1',
+      'gw-2',
+    ]);
+    expect(place([held], standings('unhealthy', 'unhealthy', 'unhealthy')).get('x')).toMatchObject({
+      order: ['gw-1', expect.anything(), expect.anything()],
+      reason: 'stays (told): no better gateway has room',
+    });
+    expect(place([held], standings('leaving', 'unhealthy', 'unhealthy')).get('x')?.order[0]).toBe('gw-1');
+  });
+
+  test('a holder that waits for its turn keeps what it holds and is given nothing', () => {
+    const gateways = three.map((it) => (it.name === 'gw-1' ? { ...it, ...cordoned, waits: true } : it));
+    const placed = place(
+      [
+        { name: 'x', eligible: everywhere, holder: 'gw-1' },
+        { name: 'y', eligible: everywhere },
+      ],
+      gateways,
+    );
+    expect(placed.get('x')).toMatchObject({
+      order: ['gw-1', expect.anything(), expect.anything()],
+      reason: 'waits for its turn to leave it (cordoned)',
+    });
+    expect(placed.get('y')?.order[0]).not.toBe('gw-1');
+  });
+
+  test('a drained gateway keeps what finds no room elsewhere, and what nobody holds goes first', () => {
+    const gateways = [gateway('gw-1', { ...cordoned, capacity: 3 }), gateway('gw-2', { capacity: 1 })];
+    const eligible = ['gw-1', 'gw-2'];
+    const placed = place(
+      [
+        { name: 'a', eligible, holder: 'gw-1' },
+        { name: 'b', eligible, holder: 'gw-1' },
+        { name: 'c', eligible, holder: 'gone' },
+      ],
+      gateways,
+    );
+    expect([...placed.values()].map(({ order }) => order[0])).toEqual(['gw-1', 'gw-1', 'gw-2']);
   });
 
   const cases = fc.record({

@@ -1,21 +1,36 @@
 /**
  * Decides what each EgressIP should say next: owners from the claims, holder and standbys from placement over eligible
- * gateways, port blocks from the nodes' demand. Where no gateway is eligible the assignment stays as it is, unless its
- * holder is not allowed to hold the address any more.
+ * gateways, port blocks from the nodes' demand. Before placement it is decided whose turn it is to leave, and which
+ * addresses move although they could stay.
  *
  * Leaves to planEgressIp what that means for epoch and fence, and to the caller the writing.
  */
 import type { Cidr } from '../../../policy/model.ts';
-import type { EgressIp, SessionRef } from '../egressIp.ts';
+import type { EgressIp } from '../egressIp.ts';
+import { type AddressFacts, addressFacts, loadOf } from './addressFacts.ts';
 import { type Claim, isReleased } from './claims.ts';
 import type { Now } from './controllerEvents.ts';
 import type { ControllerView } from './controllerView.ts';
-import { decideEligibility, type Eligibility, gatewaysOf, type UnreadySince } from './eligibility.ts';
-import { type MoveReason, whyMoved } from './moves.ts';
+import { decideOrder } from './decideOrder.ts';
+import type { UnreadySince } from './eligibility.ts';
+import { emptyEgressIp } from './emptyEgressIp.ts';
+import type { Gateway } from './gatewayRank.ts';
+import { decideLeaving, type LeaveTurns, type Leaving } from './leaving.ts';
+import { type Move, type MoveReason, whyMoved } from './moves.ts';
 import { type Placement, place } from './placement.ts';
 import { planEgressIp } from './planEgressIp.ts';
 import { allocatePorts } from './portBlocks.ts';
-import { answererOf, liveSession, proofsFor } from './proofs.ts';
+import { demandFor } from './portDemand.ts';
+import { proofsFor } from './proofs.ts';
+import { sameSession } from './sessions.ts';
+import { type FitSince, gatewaysOf } from './standing.ts';
+import {
+  decideVoluntaryMoves,
+  type Pace,
+  rebalancingPolicies,
+  type VoluntaryMove,
+  type VoluntaryPlan,
+} from './voluntaryMoves.ts';
 
 export interface AddressSettings {
   readonly routable: readonly Cidr[];
@@ -23,6 +38,8 @@ export interface AddressSettings {
   readonly quarantineMs: number;
   /** How long a joint voter configuration stands after it is known. */
   readonly voterSettleMs: number;
+  /** Gateways that hand their addresses over at a time because they are to. */
+  readonly maxGatewaysLeaving: number;
 }
 
 export interface AddressPlan {
@@ -39,51 +56,97 @@ export interface AddressPlan {
   readonly move?: { readonly from: string; readonly to: string; readonly reason: MoveReason };
 }
 
+export interface AddressPlans {
+  readonly plans: readonly AddressPlan[];
+  readonly leaving: Leaving;
+  readonly voluntary: VoluntaryPlan;
+}
+
 export interface PlanningContext {
   readonly view: ControllerView;
   readonly settings: AddressSettings;
   readonly unreadySince: UnreadySince;
+  readonly fitSince: FitSince;
+  readonly leaveTurns: LeaveTurns;
+  readonly pace: Pace;
+  /** EgressIP name → its newest move. */
+  readonly moves: ReadonlyMap<string, Move>;
   readonly now: Now;
 }
 
-export function planAddresses(claims: readonly Claim[], context: PlanningContext): readonly AddressPlan[] {
-  const { view, settings } = context;
-  const gateways = gatewaysOf(view);
-  const eligibilities = new Map(
-    claims.map((claim) => {
-      const { unreadySince, now } = context;
-      const facts = { view, routable: settings.routable, unreadySince, nowMs: now.monotonicMs };
-      return [claim.name, decideEligibility(claim, facts)];
-    }),
+export function planAddresses(claims: readonly Claim[], context: PlanningContext): AddressPlans {
+  const { view, settings, unreadySince, now } = context;
+  const facts = claims.map((claim) =>
+    addressFacts(claim, { view, routable: settings.routable, unreadySince, nowMs: now.monotonicMs }),
   );
+  const wanted = facts.filter(({ claim }) => claim.owners.length > 0);
+  const load = loadOf(wanted);
+  const all = gatewaysOf(view);
+  const leaving = decideLeaving(wanted, {
+    ...context,
+    gateways: all,
+    load,
+    turns: context.leaveTurns,
+    max: settings.maxGatewaysLeaving,
+  });
+  const gateways = all.map((gateway) => ({ ...gateway, waits: leaving.waiting.has(gateway.name) }));
+  const rebalancing = rebalancingPolicies(view);
+  const nowMs = now.monotonicMs;
+  const voluntary = decideVoluntaryMoves(wanted, { ...context, gateways, load, rebalancing, nowMs });
   const placed = place(
-    claims
-      .filter(({ owners }) => owners.length > 0)
-      .map(({ name, current }) => {
-        const holder = current === undefined ? undefined : holderOf(current, view);
-        const eligible = eligibilities.get(name)?.eligible ?? [];
-        return { name, eligible, ...(holder === undefined ? {} : { holder }) };
-      }),
+    wanted.map((address) => unplacedOf(address, { leaving, voluntary })),
     gateways,
   );
-  const nodes = new Set(view.nodes.keys());
-  return claims.map((claim) => {
-    const eligibility = eligibilities.get(claim.name) ?? { allowed: new Set<string>(), eligible: [] };
-    return planAddress(claim, { ...context, nodes, eligibility, placement: placed.get(claim.name) });
+  const known = {
+    ...context,
+    nodes: new Set(view.nodes.keys()),
+    gateways: new Map(gateways.map((gateway) => [gateway.name, gateway])),
+    leaving,
+  };
+  const plans = facts.map((address) => {
+    const { name } = address.claim;
+    return planAddress(address, {
+      ...known,
+      placement: placed.get(name),
+      voluntary: voluntary.moves.get(name),
+    });
   });
+  return { plans, leaving, voluntary };
+}
+
+const WISHES: Readonly<Record<VoluntaryMove['reason'], string>> = {
+  returned: 'returns to where it was placed first',
+  rebalanced: 'goes where there is more room, as was asked',
+};
+
+function unplacedOf(
+  { claim: { name }, eligible, holder }: AddressFacts,
+  { leaving, voluntary }: { readonly leaving: Leaving; readonly voluntary: VoluntaryPlan },
+) {
+  const move = voluntary.moves.get(name);
+  if (move !== undefined) return { name, eligible, holder: move.to, wish: WISHES[move.reason] };
+  if (holder === undefined) return { name, eligible };
+  // Who lost the label is not eligible any more, and keeps the address until its turn.
+  const keeps = leaving.waiting.has(holder) && !eligible.includes(holder);
+  return { name, eligible: keeps ? [...eligible, holder] : eligible, holder };
 }
 
 function planAddress(
-  claim: Claim,
+  address: AddressFacts,
   context: PlanningContext & {
     readonly nodes: ReadonlySet<string>;
-    readonly eligibility: Eligibility;
+    readonly gateways: ReadonlyMap<string, Gateway>;
+    readonly leaving: Leaving;
     readonly placement: Placement | undefined;
+    readonly voluntary: VoluntaryMove | undefined;
   },
 ): AddressPlan {
-  const { view, settings, eligibility, placement } = context;
+  const { view, settings, placement, voluntary } = context;
+  const { claim, holder } = address;
   const current = claim.current ?? emptyEgressIp(claim, view, context.now.wallMs);
-  const { order, reason } = decideOrder(current, context);
+  const waits = holder !== undefined && context.leaving.waiting.has(holder);
+  const allowed = waits ? new Set([...address.allowed, holder]) : address.allowed;
+  const { order, reason } = decideOrder(current, { ...context, allowed });
   const released = claim.owners.length === 0;
   const { allocation, exhausted } = allocatePorts({
     current,
@@ -95,110 +158,36 @@ function planAddress(
     nowMs: context.now.wallMs,
   });
   const owners = claim.owners.map(({ ref }) => ({ kind: ref.kind, name: ref.name, uid: ref.uid }));
-  const next = planEgressIp(current, { owners, order, allocation }, proofsFor(claim.address, view));
-  const base = { claim, next, reason, eligible: eligibility.eligible, exhausted };
+  const home = decideHome(address, { assigned: order[0]?.gateway, voluntary });
+  const next = planEgressIp(current, { owners, order, home, allocation }, proofsFor(claim.address, view));
+  const base = { claim, next, reason, eligible: address.eligible, exhausted };
   if (claim.current === undefined) return { ...base, action: 'create' };
   if (released && isReleased(current) && current.blocks.length === 0 && allocation.resting.length === 0)
     return { ...base, action: 'remove' };
   const [from, to] = [current.order[0], next.order[0]];
   const move =
-    from === undefined || to === undefined || isSame(from, to) || placement === undefined
+    from === undefined || to === undefined || sameSession(from, to) || placement === undefined
       ? {}
-      : { move: { from: from.gateway, to: to.gateway, reason: whyMoved(from, to, view) } };
+      : {
+          move: {
+            from: from.gateway,
+            to: to.gateway,
+            reason: voluntary?.reason ?? whyMoved(from, to, { view, current }),
+          },
+        };
   return { ...base, action: next === current ? 'none' : 'replace', ...move };
 }
 
-function decideOrder(
-  current: EgressIp,
-  context: {
-    readonly view: ControllerView;
-    readonly eligibility: Eligibility;
-    readonly placement: Placement | undefined;
-  },
-): { readonly order: readonly SessionRef[]; readonly reason: string } {
-  const { view, eligibility, placement } = context;
-  if (placement === undefined) return { order: [], reason: 'no policy wants it' };
-  if (placement.order.length > 0) {
-    const wished = placement.order.flatMap((gateway) => {
-      const session = liveSession(view, gateway);
-      return session === undefined ? [] : [{ gateway, session }];
-    });
-    return { order: keepOrder(current.order, wished, context), reason: placement.reason };
-  }
-  const holder = current.order[0]?.gateway;
-  if (holder !== undefined && eligibility.allowed.has(holder))
-    return { order: current.order, reason: `${holder} is not healthy, and no other gateway is eligible` };
-  return { order: [], reason: placement.reason };
-}
-
-/** Who answers really: a standby that took over without being asked, else the first that lives. */
-function holderOf(current: EgressIp, view: ControllerView): string | undefined {
-  const answerer = answererOf(current, view);
-  const lives = ({ gateway, session }: SessionRef): boolean => liveSession(view, gateway) === session;
-  if (answerer !== undefined && current.order.some((it) => isSame(it, answerer)) && lives(answerer))
-    return answerer.gateway;
-  return (current.order.find(lives) ?? current.order[0])?.gateway;
-}
-
 /**
- * While the holder is first and everybody after it may still take over, the order stays and grows at its end: any other
- * change of it is a new assignment, which every gateway of the old one has to hear of first.
+ * Where it was placed first, as long as people have that gateway chosen for it; then where it is. Whoever asks for an even
+ * spread says that it belongs where it goes.
  */
-function keepOrder(
-  current: readonly SessionRef[],
-  wished: readonly SessionRef[],
-  { view, eligibility }: { readonly view: ControllerView; readonly eligibility: Eligibility },
-): readonly SessionRef[] {
-  const [holder] = wished;
-  const stands =
-    holder !== undefined &&
-    current.length > 0 &&
-    isSame(current[0], holder) &&
-    current.every(
-      (it) => liveSession(view, it.gateway) === it.session && eligibility.allowed.has(it.gateway),
-    );
-  if (!stands) return wished;
-  const missing = wished.filter((it) => !current.some((known) => isSame(known, it)));
-  return [...current, ...missing].slice(0, Math.max(current.length, wished.length));
-}
-
-function isSame(a: SessionRef | undefined, b: SessionRef): boolean {
-  return a?.gateway === b.gateway && a.session === b.session;
-}
-
-/**
- * An address may have had an EgressIP before, of which agents remember who let go at which epoch although nobody states it
- * any more. Epochs of the new object must be above all of those: they start at the milliseconds of the wall clock, because
- * no object changes its epoch as fast, and above whatever is still stated.
- */
-function emptyEgressIp({ name, address }: Claim, view: ControllerView, wallMs: number): EgressIp {
-  const stated = [...view.gatewayNodes.values()].flatMap(({ addresses }) =>
-    addresses
-      .filter((it) => it.address.value === address.value && it.address.family === address.family)
-      .map(({ epoch }) => epoch),
-  );
-  return {
-    name,
-    uid: '',
-    resourceVersion: '',
-    address,
-    policies: [],
-    epoch: Math.max(wallMs, ...stated),
-    order: [],
-    fence: [],
-    blocksVersion: 0,
-    blocks: [],
-    resting: [],
-  };
-}
-
-function demandFor({ address }: Claim, view: ControllerView): ReadonlyMap<string, number> {
-  const demand = new Map<string, number>();
-  for (const { name, demand: wishes } of view.gatewayNodes.values()) {
-    const wish = wishes.find(
-      (it) => it.address.value === address.value && it.address.family === address.family,
-    );
-    if (wish !== undefined && wish.ports > 0) demand.set(name, wish.ports);
-  }
-  return demand;
+function decideHome(
+  { claim, chosen }: AddressFacts,
+  next: { readonly assigned: string | undefined; readonly voluntary: VoluntaryMove | undefined },
+): string | undefined {
+  if (claim.owners.length === 0) return undefined;
+  const before = claim.current?.home;
+  const keeps = before !== undefined && chosen.has(before) && next.voluntary?.reason !== 'rebalanced';
+  return keeps ? before : next.assigned;
 }

@@ -8,11 +8,14 @@
  */
 import type { EgressIp, PolicyOwner, SessionRef } from '../egressIp.ts';
 import type { Allocation } from './portBlocks.ts';
+import { sameSession } from './sessions.ts';
 
 export interface EgressIpWish {
   readonly owners: readonly PolicyOwner[];
   /** Live sessions, the holder first; empty: nobody shall answer. */
   readonly order: readonly SessionRef[];
+  /** The gateway that it returns to; absent where nobody holds it. */
+  readonly home?: string | undefined;
   readonly allocation: Allocation;
 }
 
@@ -24,10 +27,12 @@ export interface SessionProofs {
 
 /** The same object if nothing is to be written. */
 export function planEgressIp(current: EgressIp, wish: EgressIpWish, proofs: SessionProofs): EgressIp {
-  const { owners, order, allocation } = wish;
+  const { owners, order, home, allocation } = wish;
+  const { home: _former, ...rest } = current;
   const moved = !isPrefix(current.order, order);
   const next: EgressIp = {
-    ...current,
+    ...rest,
+    ...(home === undefined ? {} : { home }),
     policies: owners,
     epoch: moved ? current.epoch + 1 : current.epoch,
     order,
@@ -63,13 +68,10 @@ function isPrefix(before: readonly SessionRef[], after: readonly SessionRef[]): 
   return before.every((entry, index) => sameSession(entry, after[index]));
 }
 
-function sameSession(a: SessionRef | undefined, b: SessionRef | undefined): boolean {
-  return a?.gateway === b?.gateway && a?.session === b?.session;
-}
-
 function isSame(a: EgressIp, b: EgressIp): boolean {
   return (
     a.epoch === b.epoch &&
+    a.home === b.home &&
     a.blocksVersion === b.blocksVersion &&
     sameSessions(a.order, b.order) &&
     sameSessions(a.fence, b.fence) &&

@@ -3,7 +3,7 @@
  * nothing of a deleted policy is left: no EgressIP names it, and nobody may still answer for an address of it alone.
  */
 import { rangeContains } from '../../../policy/cidr.ts';
-import { FINALIZER } from '../../../policy/names.ts';
+import { FINALIZER, REBALANCE_ANNOTATION } from '../../../policy/names.ts';
 import type { Verdict } from './acceptance.ts';
 import { isReleased, namings } from './claims.ts';
 import type { ControllerEffect, WriteEffect } from './controllerEvents.ts';
@@ -23,6 +23,8 @@ interface Known {
   readonly plans: readonly AddressPlan[];
   /** EgressIP name → its status as it should be. */
   readonly statuses: ReadonlyMap<string, EgressIpStatus>;
+  /** Policies, by uid, that asked for an even spread and do not have it yet. */
+  readonly uneven: ReadonlySet<string>;
   readonly wallMs: number;
 }
 
@@ -39,7 +41,7 @@ export function planPolicies(known: Known): readonly PolicyWrite[] {
     return [
       {
         write: { kind: 'write-policy-status', ...refOf(object), status },
-        events: refusalEvents(object, status),
+        events: [...refusalEvents(object, status), ...rebalanceEvents(object, status)],
       },
     ];
   });
@@ -112,5 +114,14 @@ function refusalEvents(object: PolicyObject, status: PolicyStatus): readonly Con
       reason: accepted.reason,
       message: accepted.message,
     },
+  ];
+}
+
+function rebalanceEvents(object: PolicyObject, { rebalanced }: PolicyStatus): readonly ControllerEffect[] {
+  if (rebalanced === '' || rebalanced === object.status?.rebalanced) return [];
+  const { kind, name, uid } = object;
+  const message = `its addresses are spread evenly over their gateways, as asked by ${REBALANCE_ANNOTATION}: ${rebalanced}`;
+  return [
+    { kind: 'record-event', regarding: { kind, name, uid }, type: 'Normal', reason: 'Rebalanced', message },
   ];
 }

@@ -35,6 +35,8 @@ function viewOf(agents: readonly Agent[], config?: VoterConfig): ControllerView 
           addresses: [],
           podCidrs: [],
           unschedulable: false,
+          drained: false,
+          taints: [],
           ready,
         },
       ]),

@@ -36,7 +36,11 @@ interface Finding {
 export function decidePolicyStatus(
   object: PolicyObject,
   known: { readonly verdict: Verdict | undefined; readonly served: readonly ServedAddress[] },
-  context: { readonly view: ControllerView; readonly wallMs: number },
+  context: {
+    readonly view: ControllerView;
+    readonly uneven: ReadonlySet<string>;
+    readonly wallMs: number;
+  },
 ): PolicyStatus {
   const { verdict, served } = known;
   const { view, wallMs } = context;
@@ -45,7 +49,7 @@ export function decidePolicyStatus(
   const findings: Readonly<Record<string, Finding>> = {
     Accepted: accepted,
     Programmed: accepted.holds ? programmed : notAccepted(accepted),
-    Available: accepted.holds ? judgeAvailable(object, served) : notAccepted(accepted),
+    Available: accepted.holds ? judgeAvailable(object, served, view) : notAccepted(accepted),
   };
   const time = formatTimestamp(wallMs);
   return {
@@ -63,7 +67,17 @@ export function decidePolicyStatus(
     selectedPods: [...view.gatewayNodes.values()]
       .flatMap(({ selected }) => selected.filter(({ policyUid }) => policyUid === object.uid))
       .reduce((sum, { pods }) => sum + pods, 0),
+    rebalanced: rebalancedOf(object, { accepted: accepted.holds, ...context }),
   };
+}
+
+/** The annotation's value once it was carried out; before that the one before. */
+function rebalancedOf(
+  { uid, parsed, status }: PolicyObject,
+  { accepted, uneven }: { readonly accepted: boolean; readonly uneven: ReadonlySet<string> },
+): string {
+  const wish = parsed.kind === 'ok' ? (parsed.value.rebalance ?? '') : '';
+  return wish === '' || (accepted && !uneven.has(uid)) ? wish : (status?.rebalanced ?? '');
 }
 
 function judgeAcceptance(verdict: Verdict | undefined): Finding {
@@ -103,7 +117,11 @@ function judgeProgrammed(served: readonly ServedAddress[], view: ControllerView)
   return { holds: false, reason: 'InProgress', message: `not yet at its holder: ${namesOf(missing)}` };
 }
 
-function judgeAvailable({ parsed }: PolicyObject, served: readonly ServedAddress[]): Finding {
+function judgeAvailable(
+  { parsed }: PolicyObject,
+  served: readonly ServedAddress[],
+  { gatewayNodes }: ControllerView,
+): Finding {
   const hasV6 = parsed.kind === 'ok' && parsed.value.pools.some(({ range }) => range.family === 6);
   if (hasV6) {
     const message = 'IPv6 egress addresses are not served yet; the IPv4 ones are';
@@ -115,6 +133,13 @@ function judgeAvailable({ parsed }: PolicyObject, served: readonly ServedAddress
     return { holds: false, reason: 'NoGateway', message: `no gateway is eligible for ${namesOf(unplaced)}` };
   if (served.length === 0 || silent.length > 0)
     return { holds: false, reason: 'NotAnswered', message: `no gateway answers yet for ${namesOf(silent)}` };
+  const ill = served.filter(({ status }) => gatewayNodes.get(status.gateway)?.healthy === false);
+  if (ill.length > 0)
+    return {
+      holds: true,
+      reason: 'GatewayUnhealthy',
+      message: `answered by gateways that report to be unhealthy: ${namesOf(ill)}`,
+    };
   const starved = [...new Set(served.flatMap(({ plan }) => plan.exhausted))].toSorted();
   if (starved.length > 0)
     return {

@@ -40,6 +40,10 @@ export function forgetLease(state: SessionsState, gateway: string): SessionsStat
   return next;
 }
 
+export function sameSession(a: SessionRef | undefined, b: SessionRef | undefined): boolean {
+  return a?.gateway === b?.gateway && a?.session === b?.session;
+}
+
 /** After contact was lost and found again, and when leadership begins. */
 export function restartClocks(state: SessionsState, nowMs: number): SessionsState {
   return new Map([...state].map(([gateway, { lease }]) => [gateway, { lease, unchangedSinceMs: nowMs }]));

@@ -15,8 +15,8 @@ test('moving an address is one deletion and one addition of one element', () => 
   const moved = renderElements(examplePlan('worker-1', 'gw-2'), state);
   expect(diffElements(state, moved)).toBe(
     [
-      'delete element netdev sallyport gateway_macs { 203.0.113.100 }',
-      'add element netdev sallyport gateway_macs { 203.0.113.100 : 02:53:cb:00:71:0c }',
+      'delete element netdev sallyport egress_gateways { 203.0.113.100 }',
+      `add element netdev sallyport egress_gateways { 203.0.113.100 : ${0xcb00710c} }`,
       '',
     ].join('\n'),
   );

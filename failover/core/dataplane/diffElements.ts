@@ -33,16 +33,6 @@ export function diffElements(current: KernelState, desired: KernelState): string
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
-/**
- * Sends what leaves this node by the address to another gateway, ahead of the next plan. Refused where the map has no entry
- * for it, as on a node that answers for it itself or that has no pod which needs it.
- * @param mac of the gateway's end of the tunnel
- */
-export function steerCommands(address: string, mac: string): string {
-  const map = qualified('netdev gateway_macs');
-  return `delete element ${map} { ${address} }\nadd element ${map} { ${address} : ${mac} }\n`;
-}
-
 /** A changed value is a deletion and an addition: adding over another value is refused (EEXIST). */
 function change(
   name: ManagedName,

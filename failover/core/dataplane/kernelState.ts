@@ -4,6 +4,8 @@
  * with keys and values in one spelling, so that equal means equal.
  */
 
+import { ADDRESSES_MAX, TOKEN_SET, writtenByPackets } from './kernelCommands.ts';
+
 export const TABLE = 'sallyport';
 
 /** Sets and maps whose elements follow from the plan, with their nft declaration. Both sides of a diff know all. */
@@ -18,7 +20,9 @@ export const MANAGED = {
   'inet steering': 'type mark : mark;',
   'inet translations': 'type mark : verdict;',
   'inet pods': 'type ipv4_addr : verdict;',
-  'netdev gateway_macs': 'type ipv4_addr : ether_addr;',
+  'netdev tokens': TOKEN_SET,
+  'netdev egress_gateways': `type ipv4_addr : mark; ${writtenByPackets(ADDRESSES_MAX)}`,
+  'netdev gateway_macs': 'type mark : ether_addr;',
   'netdev node_macs': 'type mark : ether_addr;',
 } as const;
 export type ManagedName = keyof typeof MANAGED;

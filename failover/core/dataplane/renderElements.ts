@@ -13,7 +13,7 @@ import { contentHash } from './contentHash.ts';
 import type { Elements, KernelState, ManagedName } from './kernelState.ts';
 import { NO_ELEMENTS } from './kernelState.ts';
 import { allocateIndices, egressMark, indexOf, ROUTE_FLAG, returnMark, SELF_INDEX } from './marks.ts';
-import { macNumber } from './tunnelMac.ts';
+import { gatewayMark, macNumber } from './tunnelMac.ts';
 
 /** Ports are mapped by granule: address and port without its low 6 bits. */
 const GRANULE_PORTS = 64;
@@ -88,6 +88,7 @@ function renderMesh(plan: NodeDataPlane, { nodes }: Indices): readonly (readonly
       new Map(peers.map(({ address, mac }) => [`${formatAddress(address)} . ${macNumber(mac)}`, ''])),
     ],
     ['netdev node_macs', new Map(peers.map(({ node, mac }) => [mark(node), mac]))],
+    ['netdev gateway_macs', new Map(peers.map(({ mac }) => [String(gatewayMark(mac)), mac]))],
   ];
 }
 
@@ -114,7 +115,7 @@ function renderAddresses(
     marks.set(name, String(mark));
     steering.set(String(mark), String(egress.holder === plan.self.node ? mark : mark | ROUTE_FLAG));
     const mac = egress.holder === undefined ? undefined : macs.get(egress.holder);
-    if (mac !== undefined) gateways.set(name, mac);
+    if (mac !== undefined) gateways.set(name, String(gatewayMark(mac)));
     for (const block of egress.blocks) {
       const node = indices.nodes.get(block.node);
       if (node === undefined) continue;
@@ -133,7 +134,7 @@ function renderAddresses(
       ['inet block_ids', blocks],
       ['inet egress_marks', marks],
       ['inet steering', steering],
-      ['netdev gateway_macs', gateways],
+      ['netdev egress_gateways', gateways],
       ['inet translations', translations],
     ],
     chains,
@@ -209,4 +210,15 @@ function mergedRanges(cidrs: readonly Cidr[]): Elements {
 export function rangeText(first: bigint, last: bigint): string {
   const start = formatAddress(makeAddress(4, first));
   return first === last ? start : `${start}-${formatAddress(makeAddress(4, last))}`;
+}
+
+/** Egress IP → MAC of the gateway that the kernel sends to, as its maps say. */
+export function holdersIn({ elements }: KernelState): ReadonlyMap<string, string> {
+  const macs = elements.get('netdev gateway_macs') ?? NO_ELEMENTS;
+  return new Map(
+    [...(elements.get('netdev egress_gateways') ?? NO_ELEMENTS)].flatMap(([address, mark]) => {
+      const mac = macs.get(mark);
+      return mac === undefined ? [] : [[address, mac] as const];
+    }),
+  );
 }

@@ -9,6 +9,7 @@
 import { formatAddress } from '../../../policy/address.ts';
 import type { Address } from '../../../policy/model.ts';
 import { contentHash } from './contentHash.ts';
+import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCommands.ts';
 import { MANAGED, MANAGED_NAMES, TABLE } from './kernelState.ts';
 import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG, returnMark, SELF_INDEX } from './marks.ts';
 
@@ -148,12 +149,17 @@ function gatewayChains(selfMark: number): string {
   }`;
 }
 
-/** Frames into the tunnel get the MAC of the node that they are for: one map entry moves an address. */
+/**
+ * Frames into the tunnel get the MAC of the node that they are for: one map entry moves an address. The ownership thread
+ * changes that entry by a datagram as soon as it hears of a move.
+ */
 function netdevTable(): string {
-  return `${declarations('netdev', NETDEV_COUNTERS)}
+  return `${declarations('netdev', NETDEV_COUNTERS)}${commandChains(STEERING_COMMANDS_ADDRESS, 'tokens', [
+    ['steer', 4, replaceIn('egress_gateways', 4)],
+  ])}
   chain into_tunnel { type filter hook egress device "${TUNNEL_DEVICE}" priority 0;
     ether daddr set meta mark map @node_macs meta mark set 0 accept
-    ether daddr set ip saddr map @gateway_macs meta mark set 0 accept
+    meta mark set ip saddr map @egress_gateways ether daddr set meta mark map @gateway_macs meta mark set 0 accept
     counter name no_holder drop
   }`;
 }

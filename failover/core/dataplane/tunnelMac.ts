@@ -16,3 +16,8 @@ export function tunnelMac(address: Address): string {
 export function macNumber(mac: string): number {
   return Number.parseInt(mac.replaceAll(':', ''), 16);
 }
+
+/** What tells gateways apart in a packet's mark: the node's own part of that MAC. */
+export function gatewayMark(mac: string): number {
+  return macNumber(mac) % 2 ** 32;
+}

@@ -1,9 +1,11 @@
 /**
  * The time relations that the exclusion of two owners rests on, computed from the two durations that people set.
  *
- * A gateway's session lives L from before a heartbeat was sent; the kernel ends it by a timer of granularity g. A voter
- * that granted the heartbeat waits P on its own clock before it calls the session dead. Both clocks may be off by ρ in
- * opposite directions, so P ≥ (L + g) · m with m = (1 + ρ) / (1 − ρ) keeps the verdict behind the silence.
+ * A gateway's session lives L from before a heartbeat was sent. The kernel ends it by two timers, one after the other: how
+ * long ago the heartbeat was sent when its grant comes, in eighths of L, and the rest of L from then on; each may be late
+ * by its granularity g. A voter that granted the heartbeat waits P on its own clock before it calls the session dead. Both
+ * clocks may be off by ρ in opposite directions, so P ≥ (L + 2g) · m with m = (1 + ρ) / (1 − ρ) keeps the verdict behind
+ * the silence.
  */
 
 export interface DurationSettings {
@@ -18,6 +20,8 @@ export interface DurationSettings {
 export interface Durations {
   readonly heartbeatMs: number;
   readonly sessionMs: number;
+  /** How long the kernel answers after a grant, by how late it comes; the earliest first. */
+  readonly windows: readonly AnswerWindow[];
   /** P: a voter's silence about a session after its last grant. */
   readonly promiseMs: number;
   /** D: life of a "dead" statement after the sending of the heartbeat that it echoes, on the receiver's clock. */
@@ -28,6 +32,22 @@ export interface Durations {
   readonly retractionMs: number;
   /** Between the joint voter configuration's being known to a majority and the next one. */
   readonly settledMs: number;
+}
+
+/** A grant that comes within so long of its heartbeat's sending lets the kernel answer for so long: together they are L. */
+export interface AnswerWindow {
+  readonly withinMs: number;
+  readonly answerMs: number;
+}
+
+/** Into so many parts L is cut: the kernel falls silent up to one of them early. */
+const WINDOW_PARTS = 8;
+
+function answerWindows(sessionMs: number): readonly AnswerWindow[] {
+  return Array.from({ length: WINDOW_PARTS - 1 }, (_, index) => {
+    const withinMs = Math.floor((sessionMs * (index + 1)) / WINDOW_PARTS);
+    return { withinMs, answerMs: sessionMs - withinMs };
+  });
 }
 
 /** ρ: the rate of a clock may be off by this; crystals are a hundred times better, virtual machines need the room. */
@@ -47,6 +67,7 @@ export function deriveDurations({ heartbeatMs, sessionMs, promiseMs }: DurationS
   return {
     heartbeatMs,
     sessionMs,
+    windows: answerWindows(sessionMs),
     promiseMs: promise,
     statementMs,
     startSilenceMs: Math.max(promise, statementMs * CLOCK_RATE_MARGIN),
@@ -55,9 +76,9 @@ export function deriveDurations({ heartbeatMs, sessionMs, promiseMs }: DurationS
   };
 }
 
-/** The exclusion bound: (L + g) · m. */
+/** The exclusion bound: (L + 2g) · m. */
 export function leastPromiseMs(sessionMs: number): number {
-  return (sessionMs + KERNEL_TIMER_MS) * CLOCK_RATE_MARGIN;
+  return (sessionMs + 2 * KERNEL_TIMER_MS) * CLOCK_RATE_MARGIN;
 }
 
 /** Everything that is wrong with the settings; empty: no two gateways can answer for one address. */

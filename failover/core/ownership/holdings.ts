@@ -1,6 +1,7 @@
 /**
- * Tells every agent what this gateway answers for: repeated until each has acknowledged the newest word, and refreshed
- * now and then for those that restarted. The API carries the same, later.
+ * Tells every agent what this gateway answers for: repeated, ever more seldom, until each has acknowledged the newest word,
+ * and refreshed now and then for those that restarted. The API carries the same, later. A thousand agents are told in
+ * small parts: the same thread has heartbeats to send.
  */
 import { HOLDINGS_PER_MESSAGE_MAX, type Holding, type PeerMessage } from './messages.ts';
 import type { Outgoing } from './voter.ts';
@@ -10,9 +11,14 @@ export interface Announcing {
   readonly holdings: readonly Holding[];
   /** Peer → what it has acknowledged, as `address epoch index blocksVersion`. */
   readonly acknowledged: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Rounds that are over. */
   readonly rounds: number;
+  /** How many peers the present round has come by, when it began, and whether it has told anybody anything. */
+  readonly round: { readonly cursor: number; readonly begunMs: number; readonly told: boolean } | undefined;
   /** Undefined: nothing is held. */
   readonly nextMs: number | undefined;
+  /** When something was said last. */
+  readonly saidMs: number;
 }
 
 export const NOT_ANNOUNCING: Announcing = {
@@ -20,14 +26,19 @@ export const NOT_ANNOUNCING: Announcing = {
   holdings: [],
   acknowledged: new Map(),
   rounds: 0,
+  round: undefined,
   nextMs: undefined,
+  saidMs: Number.NEGATIVE_INFINITY,
 };
 
-/** A lost packet costs the source this much. */
-const REPEAT_MS = 20;
-/** A peer that is silent through so many repeats is down, or hears it from the API when it is back. */
-const REPEATS_MAX = 25;
+/** From one round's beginning to the next one's: a lost packet costs the source the first, a peer that is down little. */
+const REPEATS_MS: readonly number[] = [20, 20, 20, 20, 40, 80, 160, 320, 640, 1280];
+/** A refreshing comes this long after what was said last, and later where it takes many messages. */
 const REFRESH_MS = 5000;
+const REFRESH_MS_PER_MESSAGE = 10;
+/** Messages in one go, and the pause after them: together a small part of a processor, and no heartbeat is late. */
+const MESSAGES_AT_ONCE = 64;
+const PAUSE_MS = 2;
 
 export function becomeHolding(
   announcing: Announcing,
@@ -35,7 +46,10 @@ export function becomeHolding(
 ): Announcing {
   const { session, holdings, nowMs } = news;
   const acknowledged = session === announcing.session ? announcing.acknowledged : new Map();
-  return { session, holdings, acknowledged, rounds: 0, nextMs: holdings.length === 0 ? undefined : nowMs };
+  const { saidMs } = announcing;
+  // A dead gateway's addresses are armed one after another: each is no round of its own.
+  const nextMs = holdings.length === 0 ? undefined : Math.max(nowMs, saidMs + PAUSE_MS);
+  return { session, holdings, acknowledged, rounds: 0, round: undefined, nextMs, saidMs };
 }
 
 /** What is held is what was said last. */
@@ -66,27 +80,47 @@ export function announceAgain(
   peers: readonly string[],
   nowMs: number,
 ): { readonly announcing: Announcing; readonly outgoing: readonly Outgoing[] } {
-  const { nextMs, rounds, holdings, session } = announcing;
+  const { nextMs } = announcing;
   if (nextMs === undefined || nowMs < nextMs) return { announcing, outgoing: [] };
-  const refresh = rounds >= REPEATS_MAX;
-  const outgoing = peers.flatMap((to) => {
-    const heard = announcing.acknowledged.get(to);
-    const missing = refresh ? holdings : holdings.filter((it) => heard?.has(nameOf(it)) !== true);
-    return chunks(missing).map(
-      (part): Outgoing => ({ to, message: { kind: 'moved', session, holdings: part } }),
-    );
-  });
-  const done = !refresh && outgoing.length === 0;
-  const resting = done || (!refresh && rounds + 1 >= REPEATS_MAX);
+  const round = announcing.round ?? { cursor: 0, begunMs: nowMs, told: false };
+  const outgoing: Outgoing[] = [];
+  let { cursor } = round;
+  for (; cursor < peers.length && outgoing.length < MESSAGES_AT_ONCE; cursor += 1)
+    outgoing.push(...messagesFor(announcing, peers[cursor] ?? ''));
+  const now = { ...round, cursor, told: round.told || outgoing.length > 0 };
+  const said = outgoing.length > 0 ? { ...announcing, saidMs: nowMs } : announcing;
+  if (cursor < peers.length)
+    return { announcing: { ...said, round: now, nextMs: nowMs + PAUSE_MS }, outgoing };
+  return { announcing: endRound(said, now, peers.length), outgoing };
+}
+
+function messagesFor(announcing: Announcing, to: string): readonly Outgoing[] {
+  const { session, holdings, acknowledged } = announcing;
+  const heard = acknowledged.get(to);
+  // What a peer acknowledged in a former life says nothing of this one.
+  const missing = isRefreshing(announcing)
+    ? holdings
+    : holdings.filter((it) => heard?.has(nameOf(it)) !== true);
+  return chunks(missing).map((part) => ({ to, message: { kind: 'moved', session, holdings: part } }));
+}
+
+function isRefreshing({ rounds }: Announcing): boolean {
+  return rounds > REPEATS_MS.length;
+}
+
+function endRound(
+  announcing: Announcing,
+  { begunMs, told }: { readonly begunMs: number; readonly told: boolean },
+  peers: number,
+): Announcing {
+  const rounds = told ? announcing.rounds + 1 : REPEATS_MS.length + 1;
+  const messages = peers * chunks(announcing.holdings).length;
+  const refreshMs = Math.max(REFRESH_MS, messages * REFRESH_MS_PER_MESSAGE);
   return {
-    announcing: {
-      ...announcing,
-      // What a peer acknowledged in a former life says nothing of this one.
-      acknowledged: refresh ? new Map() : announcing.acknowledged,
-      rounds: refresh ? 1 : done ? REPEATS_MAX : rounds + 1,
-      nextMs: nowMs + (resting ? REFRESH_MS : REPEAT_MS),
-    },
-    outgoing,
+    ...announcing,
+    rounds,
+    round: undefined,
+    nextMs: begunMs + (REPEATS_MS[rounds - 1] ?? refreshMs),
   };
 }
 

@@ -398,8 +398,9 @@ test('after a lapse it announces what it answers for again: the kernel kept in w
   network.run(300);
   // It is heard, so nobody calls it dead, and hears nothing.
   network.loses = (from, to) => to === 'gw-1' && from !== to;
-  const lapsed = (): boolean => network.answering(IP).length === 0;
+  const lapsed = (): boolean => network.nowMs > (network.state('gw-1').peer?.validUntilMs ?? 0);
   network.runUntil(lapsed, 300);
+  expect(network.answering(IP)).toEqual([]);
   network.loses = loses;
   network.runUntil(() => !lapsed(), 100);
   network.run(5);

@@ -208,42 +208,23 @@ test('the outcome of another command than the one under way is none', () => {
   expect(driven.inserted(7).peer).toBe(peer);
 });
 
-// What the kernel's chain hangs on.
+// What the kernel is told.
 
-test('the first grants hang the chain on their heartbeat at once', () => {
+test('the kernel is told of each heartbeat that a majority granted, at once and once', () => {
   const driven = new Driven().beat(T).granted('ab', 1);
   expect(driven.effects).toEqual([{ kind: 'grant', session: 5, seq: 1 }]);
+  expect(driven.granted('c', 1).effects).toEqual([]);
+  expect(driven.beat(T + 25).granted('ab', 2).effects).toEqual([{ kind: 'grant', session: 5, seq: 2 }]);
 });
 
-test('later ones wait for the next heartbeat, which takes them along in its transaction', () => {
-  const driven = new Driven()
-    .live('ab', T + 24)
-    .beat(T + 25)
-    .granted('ab', 2);
-  expect(driven.effects).toEqual([]);
-  driven.beat(T + 50);
-  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 3, grant: 2 }]);
-  expect(driven.beat(T + 75).effects).toEqual([{ kind: 'beat', session: 5, seq: 4 }]);
-});
-
-test('when what the chain hangs on is about to run out, it does not wait', () => {
-  const driven = new Driven().beat(T).granted('ab', 1);
-  for (let ms = 25; ms <= 150; ms += 25) driven.beat(T + ms);
-  driven.at(T + sessionMs - 2 * heartbeatMs).granted('ab', 4);
-  expect(driven.effects).toEqual([{ kind: 'grant', session: 5, seq: 4 }]);
-});
-
-test('after a failed transaction the chain is hung anew as soon as a majority grants', () => {
+test('a heartbeat that the kernel never took is not sent, and the next one comes at its own pace', () => {
   const driven = new Driven()
     .live('ab', T + 50)
     .at(T + 75)
-    .tick();
-  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 4, grant: 3 }]);
-  driven
-    .inserted(4, false)
-    .at(T + 100)
-    .tick();
-  expect(driven.effects).toEqual([{ kind: 'beat', session: 5, seq: 5, grant: 3 }]);
+    .tick()
+    .inserted(4, false);
+  expect(driven.outgoing).toEqual([]);
+  expect(driven.at(T + 100).tick().effects).toEqual([{ kind: 'beat', session: 5, seq: 5 }]);
 });
 
 // A lapse, and what becomes of the session.
@@ -426,7 +407,7 @@ test('a session is valid exactly while a majority of every set has granted a hea
   );
 });
 
-test('whatever voters say, the chain never hangs on a heartbeat that outlives the session', () => {
+test('whatever voters say, the kernel is never told of a heartbeat that outlives the session', () => {
   fc.assert(
     fc.property(sets, fc.array(happening, { maxLength: 80, size: 'max' }), (voterSets, history) => {
       const driven = new Driven({ version: 3, sets: voterSets });
@@ -445,10 +426,8 @@ test('whatever voters say, the chain never hangs on a heartbeat that outlives th
         }
         for (const effect of driven.effects) {
           if (effect.kind === 'session-over') return;
-          const hung =
-            effect.kind === 'grant' ? effect.seq : effect.kind === 'beat' ? effect.grant : undefined;
-          if (hung === undefined) continue;
-          expect((sent.get(hung) ?? Number.POSITIVE_INFINITY) + sessionMs).toBeLessThanOrEqual(
+          if (effect.kind !== 'grant') continue;
+          expect((sent.get(effect.seq) ?? Number.POSITIVE_INFINITY) + sessionMs).toBeLessThanOrEqual(
             driven.peer.validUntilMs,
           );
         }

@@ -1,9 +1,9 @@
 /**
  * One gateway's session among its peers: heartbeats to the voters, what they granted, and until when it so is valid.
  *
- * Before a heartbeat is sent the kernel holds a timed element for it that lives L; once a majority has granted it, the
- * kernel's chain is pointed at that element. So what answers runs out by itself L after a moment before the sending,
- * whatever stalls in here. `validUntilMs` is the same in user space and fences nothing.
+ * Before a heartbeat is sent the kernel holds a timed element for it; once a majority has granted it, the kernel is told,
+ * and takes it only while that element lives. So what answers runs out by itself, at the latest L after a moment before
+ * the sending, whatever stalls in here. `validUntilMs` is the same in user space and fences nothing.
  *
  * A lapse does not end a session: it goes on if a majority of voters never called it dead meanwhile (their generations
  * are those from before). A session that was never valid must become so before its first heartbeat runs out: within that
@@ -41,19 +41,15 @@ export interface PeerSession {
   readonly baseline: ReadonlyMap<string, string>;
   /** 0: never. */
   readonly validUntilMs: number;
-  /** The heartbeat that `validUntilMs` comes from: the kernel's chain may hang on it and on no other. */
-  readonly validSeq: number;
-  /** The heartbeat that the kernel's chain was last asked to hang on; 0: none. */
-  readonly pointedSeq: number;
   /** Heartbeats that left since the session was last extended. */
   readonly unanswered: number;
   readonly closing: { readonly nextMs: number; readonly left: number } | undefined;
 }
 
 export type PeerSessionEffect =
-  /** Insert the element of `seq`, and point the chain at `grant` if it is given, in one transaction. */
-  | { readonly kind: 'beat'; readonly session: number; readonly seq: number; readonly grant?: number }
-  /** Point the chain at a heartbeat without waiting for the next beat. */
+  /** Insert the element of `seq`. */
+  | { readonly kind: 'beat'; readonly session: number; readonly seq: number }
+  /** A majority granted `seq`: without effect where its element has run out. */
   | { readonly kind: 'grant'; readonly session: number; readonly seq: number }
   | {
       readonly kind: 'session-over';
@@ -88,8 +84,6 @@ export function openPeerSession(session: number, boot: string, nowMs: number): P
     grants: new Map(),
     baseline: new Map(),
     validUntilMs: 0,
-    validSeq: 0,
-    pointedSeq: 0,
     unanswered: 0,
     closing: undefined,
   };
@@ -120,16 +114,9 @@ export function peerTicks(
     return over(peer, 'no-majority');
   if (nowMs < peer.nextBeatMs || peer.inserting !== undefined) return stay(peer);
   const seq = peer.seq + 1;
-  const grant = peer.validSeq > peer.pointedSeq ? { grant: peer.validSeq } : {};
   return {
-    peer: {
-      ...peer,
-      seq,
-      inserting: { seq, atMs: nowMs },
-      nextBeatMs: nowMs + durations.heartbeatMs,
-      pointedSeq: grant.grant ?? peer.pointedSeq,
-    },
-    effects: [{ kind: 'beat', session: peer.session, seq, ...grant }],
+    peer: { ...peer, seq, inserting: { seq, atMs: nowMs }, nextBeatMs: nowMs + durations.heartbeatMs },
+    effects: [{ kind: 'beat', session: peer.session, seq }],
     outgoing: [],
   };
 }
@@ -142,8 +129,7 @@ export function peerInserted(
 ): PeerSessionStep {
   const { inserting } = peer;
   if (inserting === undefined || inserting.seq !== done.seq) return stay(peer);
-  // A pointer that was part of a failed transaction is asked for again with the next beat.
-  if (!done.ok) return stay({ ...peer, inserting: undefined, pointedSeq: 0 });
+  if (!done.ok) return stay({ ...peer, inserting: undefined });
   const { durations, config, nowMs } = context;
   const keepMs = nowMs - Math.max(durations.sessionMs, durations.statementMs);
   const sent = [inserting, ...peer.sent.filter(({ atMs }) => atMs >= keepMs)];
@@ -223,13 +209,8 @@ function extend(
   const validUntilMs = sent.atMs + durations.sessionMs;
   if (validUntilMs <= peer.validUntilMs || validUntilMs < nowMs) return stay(peer);
   const baseline = new Map([...peer.grants].map(([voter, { generation }]) => [voter, generation]));
-  const next = { ...peer, validUntilMs, validSeq: sent.seq, baseline, unanswered: 0 };
-  // The chain follows with the next beat, unless what it hangs on is about to run out or has.
-  const pointed = peer.sent.find((it) => it.seq === peer.pointedSeq);
-  const remainsMs = pointed === undefined ? 0 : pointed.atMs + durations.sessionMs - nowMs;
-  if (remainsMs > 2 * durations.heartbeatMs) return stay(next);
   return {
-    peer: { ...next, pointedSeq: sent.seq },
+    peer: { ...peer, validUntilMs, baseline, unanswered: 0 },
     effects: [{ kind: 'grant', session: peer.session, seq: sent.seq }],
     outgoing: [],
   };

@@ -10,6 +10,7 @@ import type { Holding } from '../../../failover/core/ownership/messages.ts';
 import type { VoterConfig } from '../../../failover/core/ownership/voterConfig.ts';
 import { ApiWatch } from './apiWatch.ts';
 import type { Ground } from './ground.ts';
+import { JoinKeeper } from './joinKeeper.ts';
 import { LeaseKeeper } from './leaseKeeper.ts';
 import { NodeReporter } from './nodeReporter.ts';
 import { OwnershipWorker } from './ownershipWorker.ts';
@@ -26,9 +27,13 @@ export class AgentMain {
   readonly #ground: Ground;
   readonly #watch: ApiWatch;
   readonly #lease: LeaseKeeper;
+  readonly #join: JoinKeeper;
   readonly #reporter: NodeReporter;
   readonly #confirmed = new Map<string, number>();
   readonly #heard = new Map<string, readonly Claim[]>();
+  /** Of the own session, once the voters granted it. */
+  #granted = 0;
+  #stopping = false;
   #lastAssigned = '';
   #lastWord = '';
   #lastConfig = 0;
@@ -46,12 +51,18 @@ export class AgentMain {
       changed: () => thread.post(() => this.#viewed()),
     });
     this.worker = new OwnershipWorker(node, ground, {
-      word: (word) => thread.post(() => this.#reporter.said(word)),
+      word: (word) =>
+        thread.post(() => {
+          this.#granted = word.session;
+          this.#reporter.said(word);
+          this.#joinOrders();
+        }),
       flushed: (ok) => this.#lease.post({ kind: 'flushed', ok }),
       over: (session, floor) => this.#lease.post({ kind: 'over', session, floor }),
       closed: () => thread.post(() => this.#lease.handedOver()),
       heardHoldings: ({ session, holdings }) => thread.post(() => this.#hear(session, holdings)),
     });
+    this.#join = new JoinKeeper(node, ground, thread);
     this.#lease = new LeaseKeeper(node, ground, { thread, worker: this.worker });
     this.#reporter = new NodeReporter(node, ground, { thread, confirmed: this.#confirmed });
   }
@@ -88,7 +99,10 @@ export class AgentMain {
 
   /** SIGTERM. */
   stop(stopped: () => void): void {
-    this.thread.post(() => this.#lease.stop(stopped));
+    this.thread.post(() => {
+      this.#stopping = true;
+      this.#lease.stop(stopped);
+    });
   }
 
   /** Where this node sends the address's packets. */
@@ -132,6 +146,12 @@ export class AgentMain {
     this.#lastAssigned = assigned;
     this.#reporter.viewed(view);
     this.#lease.viewed(view);
+    this.#joinOrders();
+  }
+
+  #joinOrders(): void {
+    this.#join.look(this.#watch.view, this.#stopping ? 0 : this.#granted);
+    this.#join.wake(() => this.#joinOrders());
   }
 
   /** Planted: a restarted agent is shown the first configuration for as long as it lives. */

@@ -1,6 +1,6 @@
 /** Does one fault to a world and takes it back when its time is over. */
 
-import { cutFromVoters, cutInTurn, hiccup } from './chains.ts';
+import { answerLate, cutFromVoters, cutInTurn, hiccup } from './chains.ts';
 import type { ControllerModel } from './controllerModel.ts';
 import type { Fault } from './faults.ts';
 import type { SimNode } from './simNode.ts';
@@ -14,6 +14,8 @@ export function befall(world: World, fault: Fault): void {
   ground.coverage.hit(`fault: ${fault.kind}`);
   ground.trace?.(() => `FAULT ${fault.kind} for ${fault.durationMs} ms on ${node.name}`);
   switch (fault.kind) {
+    case 'late answers':
+      return answerLate(world, fault, gateway);
     case 'hiccups':
       return hiccup(world, fault, gateway);
     case 'pause':
@@ -24,7 +26,8 @@ export function befall(world: World, fault: Fault): void {
         node.stalls = world.calmStalls;
       });
     case 'crash':
-      return node.crash(fault.durationMs);
+      // Often enough whoever looks after it starts it again at once.
+      return node.crash(fault.amount < 0.3 ? fault.durationMs / 10 : fault.durationMs);
     case 'power cut':
       return node.powerOff(fault.durationMs);
     case 'terminate':
@@ -140,6 +143,9 @@ function befallPeople(world: World, fault: Fault): void {
       return replica.watch.stall(fault.durationMs);
     case 'two leaders':
       for (const each of controllers) each.leads = true;
+      return queue.after(fault.durationMs, () => lead(controllers, fault.other));
+    case 'no leader':
+      for (const each of controllers) each.leads = false;
       return queue.after(fault.durationMs, () => lead(controllers, fault.other));
     case 'other leader':
       return lead(controllers, fault.whom);

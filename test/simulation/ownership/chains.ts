@@ -10,6 +10,10 @@ function votersBeside({ ground, nodes }: World, gateway: SimNode): readonly SimN
   return nodes.filter((it) => it !== gateway && voters.has(it.name));
 }
 
+function leftMs({ ground, chaosMs }: World): number {
+  return chaosMs - 1 - ground.queue.nowMs;
+}
+
 function cut(
   world: World,
   [from, to]: readonly [SimNode, SimNode],
@@ -46,18 +50,43 @@ export function cutInTurn(world: World, fault: Fault, gateway: SimNode): void {
   const { ground, gateways } = world;
   const draw = ground.draws.draw(`cut in turn at ${fault.atMs}`);
   const { promiseMs } = ground.durations;
-  const leftMs = Math.min(2 * LONGEST_MS, world.chaosMs - 1 - ground.queue.nowMs);
+  const longestMs = Math.min(2 * LONGEST_MS, leftMs(world));
   const other = draw.pick(gateways);
   let beginMs = 0;
   for (const voter of draw.shuffled(votersBeside(world, gateway))) {
     const endMs = beginMs + promiseMs * draw.between(0.6, 1.8);
-    if (endMs > leftMs) return;
+    if (endMs > longestMs) return;
     cut(world, [gateway, voter], { beginMs, endMs });
     if (other !== gateway && draw.chance(0.5))
-      cut(world, [other, voter], { beginMs: endMs * 0.9, endMs: leftMs });
-    // Sometimes the next one loses it when this one has just got it back.
-    beginMs = endMs + draw.pick([-0.5, 0, 1, 2]) * draw.next() * promiseMs;
+      cut(world, draw.chance(0.5) ? [other, voter] : [voter, other], {
+        beginMs: endMs * 0.9,
+        endMs: longestMs,
+      });
+    // Sometimes the next one loses it when this one has just got it back, sometimes when this one grants it again.
+    const laterMs = promiseMs * draw.next();
+    beginMs = endMs + draw.pick([-0.5 * laterMs, 0, laterMs, 1.1 * promiseMs + 0.5 * laterMs]);
     beginMs = Math.max(0, beginMs);
+  }
+}
+
+/**
+ * The way from the voters to a gateway is slow, so that grants come when most of the session has passed already. Often it
+ * ends in the gateway's not being heard any more, while what was granted before still arrives.
+ */
+export function answerLate(world: World, fault: Fault, gateway: SimNode): void {
+  const { draws, network, queue, durations } = world.ground;
+  const draw = draws.draw(`late answers at ${fault.atMs}`);
+  const lengthMs = Math.min(Math.max(fault.durationMs, 2 * durations.sessionMs), LONGEST_MS, leftMs(world));
+  // A grant that just comes in time for one of the kernel's windows makes it answer for the whole session.
+  const window = draw.pick(durations.windows);
+  const mostMs = window.withinMs - draw.between(0.5, 6);
+  const leastMs = Math.max(0, mostMs - durations.sessionMs * draw.pick([0, 0.02, 0.2]));
+  const slowness = { leastMs, mostMs, inOrder: draw.chance(0.5) };
+  const lost = draw.chance(0.6);
+  for (const voter of votersBeside(world, gateway)) {
+    network.slow(voter.index, gateway.index, slowness);
+    queue.after(lengthMs, () => network.slow(voter.index, gateway.index, undefined));
+    if (lost) cut(world, [gateway, voter], { beginMs: lengthMs * draw.between(0.3, 0.6), endMs: lengthMs });
   }
 }
 

@@ -4,7 +4,7 @@
  *
  * S1 at most one kernel answers for an address. S2 whoever answers hangs on a heartbeat that a majority granted, and no
  * majority calls its session dead meanwhile. S3 rights in use never go back for an address, nor do epochs in the API. S4
- * what a kernel answers by runs out within L + g of the heartbeat's sending.
+ * what a kernel answers by runs out within L + 2g of the heartbeat's sending.
  */
 import { KERNEL_TIMER_MS } from '../../../failover/core/ownership/durations.ts';
 import { compareRights, type PeerMessage, type Right } from '../../../failover/core/ownership/messages.ts';
@@ -119,6 +119,15 @@ export class Checker {
     return this.nodes.filter((node) => node.kernel.answers(address));
   }
 
+  /** Somebody on the segment asks who has the address: whoever answers this one request. */
+  asked(address: string): readonly SimNode[] {
+    const answerers = this.answerersOf(address);
+    const [first, second] = answerers.filter((node) => !this.#isThawed(node));
+    if (first !== undefined && second !== undefined)
+      throw this.#broken('S1', `${first.name} and ${second.name} answer one request for ${address}`);
+    return answerers;
+  }
+
   #checkAnswer(node: SimNode, address: string, until: number): void {
     if (this.#isThawed(node)) return this.#noteThaw(node, address, until);
     for (const other of this.nodes) {
@@ -126,7 +135,7 @@ export class Checker {
       if (this.#isThawed(other)) this.#noteThaw(other, address, other.kernel.answersUntil(address));
       else throw this.#broken('S1', `${node.name} and ${other.name} answer for ${address}`);
     }
-    this.#checkGranted(node, until);
+    this.#checkGranted(node, address, until);
     this.#checkCalledDead(node.name);
     this.#checkRight(node, address);
     const from = this.#answerer.get(address);
@@ -135,10 +144,10 @@ export class Checker {
     this.answered.push({ atMs: this.#queue.nowMs, address, from, to: node.name });
   }
 
-  #checkGranted(node: SimNode, until: number): void {
-    const { pointer } = node.kernel;
-    if (pointer === undefined) return;
-    const { session, seq } = pointer;
+  #checkGranted(node: SimNode, address: string, until: number): void {
+    const by = node.kernel.answersBy(address);
+    if (by === undefined) return;
+    const { session, seq } = by;
     const grants = this.#grants.get(node.name)?.get(session);
     const config = node.agent?.worker.state.voter.config ?? this.#config;
     if (
@@ -147,7 +156,7 @@ export class Checker {
     )
       throw this.#broken('S2', `${node.name} answers by ${session}.${seq}, which no majority granted`);
     const sentMs = this.#sent.get(node.name)?.get(`${session}.${seq}`);
-    const lifeMs = (this.#sessionMs + KERNEL_TIMER_MS) / node.clock.rate;
+    const lifeMs = (this.#sessionMs + 2 * KERNEL_TIMER_MS) / node.clock.rate;
     if (sentMs !== undefined && until > sentMs + lifeMs + EPSILON_MS)
       throw this.#broken(
         'S4',
@@ -167,15 +176,15 @@ export class Checker {
 
   #checkCalledDead(gateway: string): void {
     const node = this.nodes.find(({ name }) => name === gateway);
-    if (node === undefined || node.kernel.pointer === undefined || this.#isThawed(node)) return;
-    const { session } = node.kernel.pointer;
-    if (!hasMajority(this.#config, (voter) => (this.#stated.get(voter)?.[gateway] ?? 0) >= session)) return;
-    for (const address of node.kernel.armed.keys())
-      if (node.kernel.answers(address))
+    if (node === undefined || this.#isThawed(node)) return;
+    for (const [address, session] of node.kernel.armed) {
+      if (!node.kernel.answers(address)) continue;
+      if (hasMajority(this.#config, (voter) => (this.#stated.get(voter)?.[gateway] ?? 0) >= session))
         throw this.#broken(
           'S2',
           `${gateway} answers for ${address}, and a majority calls session ${session} dead`,
         );
+    }
   }
 
   #checkRight(node: SimNode, address: string): void {
@@ -191,13 +200,13 @@ export class Checker {
   }
 
   #isThawed({ kernel }: SimNode): boolean {
-    return this.#queue.nowMs < kernel.thawedAtMs + (this.#sessionMs + KERNEL_TIMER_MS) * 1.0102;
+    return this.#queue.nowMs < kernel.thawedAtMs + (this.#sessionMs + 2 * KERNEL_TIMER_MS) * 1.0102;
   }
 
   #noteThaw(node: SimNode, address: string, until: number): void {
     if (this.answerersOf(address).length < 2) return;
     this.thawOverlaps.push(until - this.#queue.nowMs);
-    const bound = (this.#sessionMs + KERNEL_TIMER_MS) / node.clock.rate;
+    const bound = (this.#sessionMs + 2 * KERNEL_TIMER_MS) / node.clock.rate;
     if (until - this.#queue.nowMs > bound + EPSILON_MS)
       throw this.#broken(
         'S1',

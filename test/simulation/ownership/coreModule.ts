@@ -1,4 +1,5 @@
 /** The parts of the product that a world runs on: the real ones, or a copy with a planted bug. */
+import * as joinOrders from '../../../failover/core/agent/joinOrders.ts';
 import * as leaseSession from '../../../failover/core/agent/leaseSession.ts';
 import * as planEgressIp from '../../../failover/core/controller/planEgressIp.ts';
 import * as durations from '../../../failover/core/ownership/durations.ts';
@@ -10,6 +11,13 @@ export type CoreModule = Pick<
 > &
   Pick<typeof durations, 'deriveDurations'> &
   Pick<typeof leaseSession, 'initialLeaseSession' | 'stepLeaseSession' | 'leaseWakeMs'> &
+  Pick<typeof joinOrders, 'planJoins'> &
   Pick<typeof planEgressIp, 'planEgressIp'>;
 
-export const REAL_CORE: CoreModule = { ...ownershipCore, ...durations, ...leaseSession, ...planEgressIp };
+export const REAL_CORE: CoreModule = {
+  ...ownershipCore,
+  ...durations,
+  ...leaseSession,
+  ...joinOrders,
+  ...planEgressIp,
+};

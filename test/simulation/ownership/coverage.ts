@@ -54,8 +54,12 @@ export const EXPECTED: readonly string[] = [
   'controller: conflict',
   'controller: address released',
   'controller: address created',
+  'order: joined by its gateway',
   'lease: stale write',
   'lease: number to be won again',
   'holdings: heard',
   'kernel: command failed',
+  'segment: answered',
+  'segment: announcement fenced',
+  'segment: announced to a router that errs',
 ];

@@ -8,11 +8,14 @@ import type { Coverage } from './coverage.ts';
 import type { Draws } from './draws.ts';
 import type { EventQueue } from './eventQueue.ts';
 import type { Network } from './network.ts';
+import type { Segment } from './segment.ts';
 
 /** Wrongs of the world around the core, for the checker to find. */
 export type WorldBug =
   | 'user-space fence only'
   | 'release before the kernel confirmed'
+  | 'validity from the answer'
+  | 'an address is announced once'
   | 're-arming with the remaining time'
   | 'no flush before a new session'
   | 'blind write'
@@ -36,6 +39,7 @@ export interface Ground {
   readonly draws: Draws;
   readonly durations: Durations;
   readonly network: Network;
+  readonly segment: Segment;
   readonly api: ApiModel;
   readonly checker: Checker;
   readonly coverage: Coverage;

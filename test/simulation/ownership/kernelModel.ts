@@ -1,28 +1,24 @@
 /**
- * One node's kernel as far as answering goes: address → session → heartbeat → timed element. Commands take effect one
- * after another, some time after they were asked for; an element's life begins when it is inserted and ends by the node's
- * own clock, up to a timer tick late. Nothing here knows of any process: it goes on when all of them are stopped.
+ * One node's kernel as far as answering goes: address → session → granted lately, and heartbeats whose grant would count.
+ * Commands take effect one after another, some time after they were asked for; a timer begins when its element is written
+ * and ends by the node's own clock, up to a tick late. Nothing here knows of any process: it goes on when all of them are
+ * stopped.
  */
-import { KERNEL_TIMER_MS } from '../../../failover/core/ownership/durations.ts';
+import { type Durations, KERNEL_TIMER_MS } from '../../../failover/core/ownership/durations.ts';
 import type { Stream } from './draws.ts';
 import type { EventQueue } from './eventQueue.ts';
 import type { NodeClock } from './nodeClock.ts';
 
 export type KernelCommand =
-  | {
-      readonly kind: 'beat';
-      readonly session: number;
-      readonly seq: number;
-      readonly lifetimeMs: number;
-      readonly grant: number | undefined;
-    }
+  | { readonly kind: 'beat'; readonly session: number; readonly seq: number }
+  /** `lifetimeMs`, only in a wrong world: taken however late it comes, and for so long. */
   | { readonly kind: 'grant'; readonly session: number; readonly seq: number; readonly lifetimeMs?: number }
   | { readonly kind: 'arm'; readonly address: string; readonly session: number }
   | { readonly kind: 'disarm'; readonly address: string }
   | { readonly kind: 'flush' };
 
-/** What a run of nft takes. */
-const COMMAND_MS = { least: 0.2, most: 2.5 } as const;
+/** What a datagram to the kernel takes, and a stall of its sender between the decision and the call. */
+const COMMAND_MS = { least: 0.02, most: 2.5 } as const;
 /** Sequences of one session in one run are far fewer. */
 const SESSION_STRIDE = 1_000_000;
 
@@ -35,16 +31,21 @@ export class KernelModel {
   frozen = false;
   thawedAtMs = Number.NEGATIVE_INFINITY;
   readonly armed = new Map<string, number>();
-  pointer: { readonly session: number; readonly seq: number } | undefined;
-  readonly #live = new Map<number, number>();
+  /** Heartbeat → when it was sent, later by what its timers are late. */
+  readonly #sentMs = new Map<number, number>();
+  readonly #validUntil = new Map<number, number>();
+  /** Session → the heartbeat whose grant counted last. */
+  readonly #granted = new Map<number, number>();
   #tailMs = 0;
   #boot = 0;
   readonly #queue: EventQueue;
   readonly #draws: { readonly command: Stream; readonly timer: Stream; readonly failure: Stream };
   readonly #clock: NodeClock;
+  readonly #durations: Durations;
   readonly #committed: () => void;
 
   constructor(options: {
+    readonly durations: Durations;
     readonly queue: EventQueue;
     readonly clock: NodeClock;
     readonly draws: { readonly command: Stream; readonly timer: Stream; readonly failure: Stream };
@@ -52,6 +53,7 @@ export class KernelModel {
   }) {
     this.#queue = options.queue;
     this.#clock = options.clock;
+    this.#durations = options.durations;
     this.#draws = options.draws;
     this.#committed = options.committed;
   }
@@ -79,13 +81,19 @@ export class KernelModel {
     const session = this.armed.get(address);
     if (session === undefined) return 0;
     if (this.userSpaceFence !== undefined) return this.userSpaceFence ? Number.POSITIVE_INFINITY : 0;
-    if (this.pointer?.session !== session) return 0;
-    const until = this.#live.get(keyOf(this.pointer.session, this.pointer.seq)) ?? 0;
+    const until = this.#validUntil.get(session) ?? 0;
     return until > this.#queue.nowMs ? until : 0;
   }
 
   answers(address: string): boolean {
     return this.answersUntil(address) > 0;
+  }
+
+  /** The heartbeat that its answering hangs on. */
+  answersBy(address: string): { readonly session: number; readonly seq: number } | undefined {
+    const session = this.armed.get(address);
+    const seq = session === undefined ? undefined : this.#granted.get(session);
+    return session === undefined || seq === undefined ? undefined : { session, seq };
   }
 
   /** A new process does not wait for what its predecessor's tool was still asked to do. */
@@ -104,7 +112,9 @@ export class KernelModel {
     this.frozen = true;
     const nowMs = this.#queue.nowMs;
     this.stalledUntilMs = Math.max(this.stalledUntilMs, nowMs + durationMs);
-    for (const [key, until] of this.#live) if (until > nowMs) this.#live.set(key, until + durationMs);
+    for (const [key, sentMs] of this.#sentMs) this.#sentMs.set(key, sentMs + durationMs);
+    for (const [session, until] of this.#validUntil)
+      if (until > nowMs) this.#validUntil.set(session, until + durationMs);
     this.#queue.after(durationMs, () => {
       this.frozen = false;
       this.thawedAtMs = this.#queue.nowMs;
@@ -114,20 +124,19 @@ export class KernelModel {
 
   #wipe(): void {
     this.armed.clear();
-    this.#live.clear();
-    this.pointer = undefined;
+    this.#sentMs.clear();
+    this.#validUntil.clear();
+    this.#granted.clear();
   }
 
   #commit(command: KernelCommand): void {
     switch (command.kind) {
       case 'beat':
-        this.#insert(command.session, command.seq, command.lifetimeMs);
-        if (command.grant === undefined) return;
-        this.pointer = { session: command.session, seq: command.grant };
-        break;
+        this.#sentMs.set(keyOf(command.session, command.seq), this.#after(0));
+        this.#sweep();
+        return;
       case 'grant':
-        if (command.lifetimeMs !== undefined) this.#insert(command.session, command.seq, command.lifetimeMs);
-        this.pointer = { session: command.session, seq: command.seq };
+        this.#grant(command);
         break;
       case 'arm':
         this.armed.set(command.address, command.session);
@@ -144,13 +153,30 @@ export class KernelModel {
     this.#committed();
   }
 
-  #insert(session: number, seq: number, lifetimeMs: number): void {
-    const nowMs = this.#queue.nowMs;
+  #grant({ session, seq, lifetimeMs }: Extract<KernelCommand, { readonly kind: 'grant' }>): void {
+    const answerMs = lifetimeMs ?? this.#windowOf(keyOf(session, seq));
+    if (answerMs === undefined) return;
+    this.#validUntil.set(session, this.#after(answerMs));
+    this.#granted.set(session, seq);
+  }
+
+  #windowOf(key: number): number | undefined {
+    const sentMs = this.#sentMs.get(key);
+    if (sentMs === undefined) return undefined;
+    const ageMs = (this.#queue.nowMs - sentMs) * this.#clock.rate;
+    return this.#durations.windows.find(({ withinMs }) => ageMs < withinMs)?.answerMs;
+  }
+
+  #after(lifetimeMs: number): number {
     const lateMs = this.#draws.timer.next() * KERNEL_TIMER_MS;
-    if (lifetimeMs > 0) this.#live.set(keyOf(session, seq), nowMs + (lifetimeMs + lateMs) / this.#clock.rate);
-    // What ran out is found by nobody; it only takes room.
-    if (this.#live.size < 64) return;
-    for (const [key, until] of this.#live) if (until <= nowMs) this.#live.delete(key);
+    return this.#queue.nowMs + (lifetimeMs + lateMs) / this.#clock.rate;
+  }
+
+  /** What ran out is found by nobody; it only takes room. */
+  #sweep(): void {
+    if (this.#sentMs.size < 64) return;
+    const oldMs = this.#queue.nowMs - 2 * this.#durations.sessionMs;
+    for (const [key, sentMs] of this.#sentMs) if (sentMs < oldMs) this.#sentMs.delete(key);
   }
 }
 

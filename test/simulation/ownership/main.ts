@@ -35,6 +35,7 @@ function replayOne(seed: number): void {
 function runMany(from: number, count: number): void {
   const coverage = new Coverage();
   const recoveries: number[] = [];
+  const routes: number[] = [];
   const overlaps: number[] = [];
   let [failures, moves, events] = [0, 0, 0];
   const began = performance.now();
@@ -44,8 +45,10 @@ function runMany(from: number, count: number): void {
     overlaps.push(...result.thawOverlaps);
     moves += result.moves;
     events += result.events;
-    if (result.violation === undefined) recoveries.push(result.recoveryMs);
-    else {
+    if (result.violation === undefined) {
+      recoveries.push(result.recoveryMs);
+      routes.push(result.routeMs);
+    } else {
       failures += 1;
       const kept = shrink({ seed }, result);
       console.log(`seed ${seed}: ${kept.result.violation?.message}`);
@@ -64,7 +67,7 @@ function runMany(from: number, count: number): void {
   console.log(`never seen: ${coverage.missing().join(', ') || 'nothing'}`);
   console.log(`cpu ${(process.cpuUsage().user / 1e6).toFixed(1)} s`);
   console.log(
-    `moves ${moves}, events ${events}, recovery ${percentiles(recoveries)}, thaw overlaps ${percentiles(overlaps)}`,
+    `moves ${moves}, events ${events}, recovery ${percentiles(recoveries)}, of the router ${percentiles(routes)}, thaw overlaps ${percentiles(overlaps)}`,
   );
   if (failures > 0) process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-/** Datagrams between nodes: lost, late, doubled, out of order; ways cut in one direction. */
+/** Datagrams between nodes: lost, late, doubled, out of order; ways cut or slow in one direction. */
 import type { PeerMessage } from '../../../failover/core/ownership/messages.ts';
 import type { Draws, Stream } from './draws.ts';
 import type { EventQueue } from './eventQueue.ts';
@@ -12,6 +12,14 @@ export interface Weather {
   readonly doubled: number;
 }
 
+/** A way with a long queue on it. */
+export interface Slowness {
+  readonly leastMs: number;
+  readonly mostMs: number;
+  /** One queue keeps the order, several do not. */
+  readonly inOrder: boolean;
+}
+
 export const CLEAR: Weather = { loss: 0, delayMs: 0.4, doubled: 0 };
 
 export class Network {
@@ -21,6 +29,7 @@ export class Network {
   readonly #delay: Stream;
   /** `from * nodes + to` → how many faults cut this way. */
   readonly #cuts: Uint8Array;
+  readonly #slow = new Map<number, { readonly slowness: Slowness; lastMs: number }>();
   readonly #nodes: number;
   readonly #deliver: (from: number, to: number, message: PeerMessage) => void;
 
@@ -43,6 +52,13 @@ export class Network {
     this.#cuts[way] = (this.#cuts[way] ?? 0) + by;
   }
 
+  /** @param slowness undefined: as fast as the weather */
+  slow(from: number, to: number, slowness: Slowness | undefined): void {
+    const way = from * this.#nodes + to;
+    if (slowness === undefined) this.#slow.delete(way);
+    else this.#slow.set(way, { slowness, lastMs: 0 });
+  }
+
   send(from: number, to: number, message: PeerMessage): void {
     const { loss, doubled } = this.weather;
     // An agent that is voter and gateway talks to itself through the loopback.
@@ -53,6 +69,16 @@ export class Network {
 
   #transmit(from: number, to: number, message: PeerMessage): void {
     const delayMs = from === to ? 0.02 : LEAST_DELAY_MS + this.#delay.next() * this.weather.delayMs;
-    this.#queue.after(delayMs, () => this.#deliver(from, to, message));
+    this.#queue.at(this.#arrivalMs(from, to, delayMs), () => this.#deliver(from, to, message));
+  }
+  #arrivalMs(from: number, to: number, delayMs: number): number {
+    const arrivalMs = this.#queue.nowMs + delayMs;
+    const way = this.#slow.size === 0 ? undefined : this.#slow.get(from * this.#nodes + to);
+    if (way === undefined) return arrivalMs;
+    const { leastMs, mostMs, inOrder } = way.slowness;
+    const lateMs = arrivalMs + this.#delay.between(leastMs, mostMs);
+    if (!inOrder) return lateMs;
+    way.lastMs = Math.max(way.lastMs, lateMs);
+    return way.lastMs;
   }
 }

@@ -17,7 +17,8 @@ async function runJob(kind: string, name = ''): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-test.each([
+// Each waits for a process of its own: the machine's cores share them.
+test.concurrent.each([
   {
     kind: 'batch',
     name: 'nobody overlaps and everybody recovers in 200 seeds, which see every rule at work',
@@ -35,7 +36,7 @@ test.each([
 );
 
 describe('the checker finds', () => {
-  test.each([...PLANTED_BUGS, ...DIRECTED_BUGS.map(({ bug }) => bug)])(
+  test.concurrent.each([...PLANTED_BUGS, ...DIRECTED_BUGS.map(({ bug }) => bug)])(
     '$name',
     async ({ name }) => {
       expect(await runJob('bug', name)).toEqual([]);

@@ -18,6 +18,9 @@ export type WorkerEvent = Timeless<OwnershipEvent>;
 
 /** As in the runner: between a failed command and the report of it. */
 const RETRY_MS = 250;
+/** As in failover/io/announcer.ts, and what its tool takes. */
+const ANNOUNCED_AGAIN_MS = [50, 200, 1000, 2000] as const;
+const ANNOUNCED_AFTER_MS = 0.2;
 /** From one thread of the process to the other. */
 const HOP_MS = 0.1;
 
@@ -131,7 +134,7 @@ export class OwnershipWorker {
   }
 
   #perform(effect: OwnershipEffect): void {
-    const { network, indexOf, bug } = this.#ground;
+    const { network, indexOf } = this.#ground;
     const { kernel } = this.#node;
     switch (effect.kind) {
       case 'send': {
@@ -141,18 +144,11 @@ export class OwnershipWorker {
         return network.send(this.#node.index, to, effect.message);
       }
       case 'beat': {
-        const { session, seq, grant } = effect;
-        const done = (ok: boolean): void => this.#outcome({ kind: 'beat-done', session, seq, ok });
-        if (bug !== 're-arming with the remaining time') {
-          const lifetimeMs = this.#ground.durations.sessionMs;
-          return kernel.submit({ kind: 'beat', session, seq, lifetimeMs, grant }, done);
-        }
-        if (grant !== undefined) this.#rearm(session, grant);
-        return kernel.submit({ kind: 'beat', session, seq, lifetimeMs: 0, grant: undefined }, done);
+        const { session, seq } = effect;
+        return kernel.submit(effect, (ok) => this.#outcome({ kind: 'beat-done', session, seq, ok }));
       }
       case 'grant':
-        if (bug === 're-arming with the remaining time') return this.#rearm(effect.session, effect.seq);
-        return kernel.submit({ kind: 'grant', session: effect.session, seq: effect.seq }, () => undefined);
+        return kernel.submit({ ...effect, ...this.#wrongLifetime() }, () => undefined);
       case 'arm':
       case 'disarm':
         return this.#move(effect);
@@ -163,7 +159,7 @@ export class OwnershipWorker {
       case 'heard-holdings':
         return this.#toMain(() => this.#main.heardHoldings(effect));
       case 'announce':
-        return;
+        return this.#announce(effect.address);
       default:
         return effect satisfies never;
     }
@@ -182,11 +178,20 @@ export class OwnershipWorker {
     });
   }
 
-  #rearm(session: number, seq: number): void {
-    const nowMs = this.#node.clock.read(this.#ground.queue.nowMs);
-    const lifetimeMs = (this.state.peer?.validUntilMs ?? 0) - nowMs;
-    if (lifetimeMs > 0)
-      this.#node.kernel.submit({ kind: 'grant', session, seq, lifetimeMs }, () => undefined);
+  /** As in failover/io/announcer.ts. */
+  #announce(address: string): void {
+    const { queue, segment, bug } = this.#ground;
+    const repeatsMs = bug === 'an address is announced once' ? [] : ANNOUNCED_AGAIN_MS;
+    for (const afterMs of [ANNOUNCED_AFTER_MS, ...repeatsMs])
+      queue.after(afterMs, () => this.thread.post(() => segment.announce(this.#node, address)));
+  }
+
+  #wrongLifetime(): { readonly lifetimeMs?: number } {
+    const { bug, durations, queue } = this.#ground;
+    if (bug === 'validity from the answer') return { lifetimeMs: durations.sessionMs };
+    if (bug !== 're-arming with the remaining time') return {};
+    const remainsMs = (this.state.peer?.validUntilMs ?? 0) - this.#node.clock.read(queue.nowMs);
+    return remainsMs > 0 ? { lifetimeMs: remainsMs } : {};
   }
 
   #outcome(event: Extract<WorkerEvent, { readonly ok: boolean }>): void {

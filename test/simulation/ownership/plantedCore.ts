@@ -7,18 +7,19 @@ import type { CoreModule } from './coreModule.ts';
 import type { Patch } from './plantedBugs.ts';
 
 const CORE = path.resolve(import.meta.dirname, '../../../failover/core');
-/** All that the world runs on; they import one another and, but for types, nothing else. */
+/** All that the world runs on; they import files of their folders and, but for types, nothing else. */
 const MODULES = [
   'ownership/ownershipCore.ts',
   'ownership/durations.ts',
   'agent/leaseSession.ts',
+  'agent/joinOrders.ts',
   'controller/planEgressIp.ts',
 ] as const;
 
 export async function plantCore({ file, find, replace }: Patch): Promise<CoreModule> {
   const folder = mkdtempSync(path.join(tmpdir(), 'planted-core-'));
   try {
-    for (const part of ['ownership', 'agent/leaseSession.ts', 'controller/planEgressIp.ts'])
+    for (const part of new Set(MODULES.map((name) => path.dirname(name))))
       cpSync(path.join(CORE, part), path.join(folder, part), { recursive: true });
     const source = readFileSync(path.join(folder, file), 'utf8');
     const occurrences = source.split(find).length - 1;
@@ -32,7 +33,7 @@ export async function plantCore({ file, find, replace }: Patch): Promise<CoreMod
     const modules = await Promise.all(
       MODULES.map((name) => import(pathToFileURL(path.join(folder, name)).href) as Promise<CoreModule>),
     );
-    return Object.assign({}, ...modules) as CoreModule; // All four together are a CoreModule.
+    return Object.assign({}, ...modules) as CoreModule; // All of them together are a CoreModule.
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

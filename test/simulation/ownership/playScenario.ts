@@ -21,6 +21,8 @@ export interface Stage {
 export interface Scenario {
   readonly name: string;
   readonly shape?: Partial<Shape>;
+  /** Of each node's clock; absent: drawn. */
+  readonly rateOf?: (name: string) => number;
   readonly play: (stage: Stage) => void;
   /** What has to hold when it is over, beyond the safety rules. */
   readonly after?: (stage: Stage) => void;
@@ -53,6 +55,7 @@ export function playScenario(scenario: Scenario, options: ScenarioOptions = {}):
     seed,
     shape: { ...SHAPE, ...scenario.shape },
     faults: [],
+    rateOf: scenario.rateOf,
     bug,
     trace,
     ...(core === undefined ? {} : { core }),

@@ -18,6 +18,8 @@ const UNUSED = {
   capacity: 1024,
   dataPlaneReady: true,
   dataPlaneMessage: '',
+  healthy: true,
+  healthMessage: '',
   demand: [],
   selected: [],
   versions: { agent: '', kernel: '', nftables: '' },

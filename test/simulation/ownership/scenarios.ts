@@ -2,6 +2,7 @@
  * Directed scenarios: each a chain of mishaps that the protocol survives by one of its rules, which random seeds reach too
  * seldom. With that rule taken away the same chain breaks it. X holds the address, Y is the other gateway.
  */
+import { CLOCK_RATE_ERROR } from '../../../failover/core/ownership/durations.ts';
 import type { Scenario, Stage } from './playScenario.ts';
 import type { SimNode } from './simNode.ts';
 
@@ -111,6 +112,47 @@ export const ENDED_WHILE_ITS_LEASE_IS_RENEWED: Scenario = {
   },
 };
 
+export const THE_NEXT_HOLDER_DIES_BEFORE_IT_ASKS: Scenario = {
+  name: 'an address moves twice in a row, and the second holder never came to ask the first one',
+  shape: { gateways: 3 },
+  play({ world, holder: x, node, at, cut }) {
+    const { order } = world.ground.api.truth.ips.get(world.addresses[0] ?? '') ?? { order: [] };
+    const [y = '', z = ''] = order.map(({ gateway }) => gateway).filter((name) => name !== x.name);
+    // Nobody hears Y: its asks are lost, and soon it is called dead.
+    for (const { name } of world.nodes) if (name !== y) cut(y, name, 0, FAR_MS);
+    // Z learns of both moves at once, and of the first one only by the fence of the second.
+    node(z).agent?.stallWatch(700);
+    at(1, () => world.cordoned.add(x.name));
+  },
+};
+
+export const CALLED_DEAD_BY_ONE_AND_LATER_BY_ANOTHER: Scenario = {
+  name: 'a voter calls the holder dead and takes it back unheard, and later another one calls it dead',
+  play(stage) {
+    const { holder: x, cut } = stage;
+    const y = otherGateway(stage);
+    cut(x.name, 'w0', 0, 240);
+    // Y knows of w0 only that it called X dead.
+    cut('w0', y.name, 232, FAR_MS);
+    cut(x.name, 'w1', 700, FAR_MS);
+  },
+};
+
+export const GRANTED_AT_THE_LAST_MOMENT_AND_NOT_HEARD_AGAIN: Scenario = {
+  name: 'grants come when a window of the kernel is nearly over, and then the holder is not heard any more',
+  rateOf: (name) => (name.startsWith('g') ? 1 - CLOCK_RATE_ERROR : 1 + CLOCK_RATE_ERROR),
+  play({ world, holder: x, at, cut }) {
+    const { network, durations, draws } = world.ground;
+    const draw = draws.draw('late grants');
+    const mostMs = draw.pick(durations.windows).withinMs + draw.between(-2, 4);
+    for (const { name, index } of world.nodes) {
+      if (name === x.name) continue;
+      at(0, () => network.slow(index, x.index, { leastMs: mostMs - 2, mostMs, inOrder: false }));
+      cut(x.name, name, 600, FAR_MS);
+    }
+  },
+};
+
 export const SCENARIOS: readonly Scenario[] = [
   A_VOTER_FORGETS_ITS_VERDICT,
   ONE_HALF_LEARNS_OF_NEW_VOTERS,
@@ -119,4 +161,7 @@ export const SCENARIOS: readonly Scenario[] = [
   HEARD_BY_ONE_THAT_CALLED_IT_DEAD,
   AN_ARMING_FAILS_AND_ITS_RIGHT_GOES,
   ENDED_WHILE_ITS_LEASE_IS_RENEWED,
+  THE_NEXT_HOLDER_DIES_BEFORE_IT_ASKS,
+  CALLED_DEAD_BY_ONE_AND_LATER_BY_ANOTHER,
+  GRANTED_AT_THE_LAST_MOMENT_AND_NOT_HEARD_AGAIN,
 ];

@@ -26,7 +26,13 @@ export class SimNode {
 
   constructor(
     ground: Ground,
-    options: { readonly index: number; readonly name: string; readonly isGateway: boolean },
+    options: {
+      readonly index: number;
+      readonly name: string;
+      readonly isGateway: boolean;
+      /** Of its clock; absent: drawn. */
+      readonly rate?: number | undefined;
+    },
   ) {
     this.#ground = ground;
     this.index = options.index;
@@ -36,10 +42,11 @@ export class SimNode {
     const rates = draws.draw(`clock of ${this.name}`);
     // Half of them stand at one end: what is safe by the margins alone is seen there.
     const error = rates.chance(0.5) ? rates.pick([-0.01, 0.01]) : rates.between(-0.01, 0.01);
-    this.clock = new NodeClock(1 + error, rates.between(0, 1_000_000));
+    this.clock = new NodeClock(options.rate ?? 1 + error, rates.between(0, 1_000_000));
     this.timerLate = draws.draw(`timers of ${this.name}`);
     this.#stall = draws.draw(`stalls of ${this.name}`);
     this.kernel = new KernelModel({
+      durations: ground.durations,
       queue,
       clock: this.clock,
       draws: {

@@ -28,6 +28,8 @@ export interface RunResult {
   readonly coverage: Coverage;
   /** From the end of all faults until every address was answered by exactly one, for good. */
   readonly recoveryMs: number;
+  /** The same until the router sent each address to whoever answers. */
+  readonly routeMs: number;
   readonly moves: number;
   readonly thawOverlaps: readonly number[];
   readonly events: number;
@@ -67,13 +69,13 @@ export function simulate(options: RunOptions): RunResult {
     ...(core === undefined ? {} : { core }),
   });
   const { queue, checker, coverage } = world.ground;
-  let recoveryMs = 0;
+  let recovered: Recovered = { recoveryMs: 0, routeMs: 0 };
   let violation: Violation | undefined;
   try {
     if (stalls !== undefined) world.stall(stalls);
     queue.runUntil(shape.chaosMs);
     calm(world);
-    recoveryMs = recover(world, shape.chaosMs + shape.quietMs) - shape.chaosMs;
+    recovered = recover(world, shape.chaosMs + shape.quietMs);
   } catch (error) {
     if (!(error instanceof Violation)) throw error;
     violation = error;
@@ -84,7 +86,7 @@ export function simulate(options: RunOptions): RunResult {
     violation,
     faults,
     coverage,
-    recoveryMs,
+    ...recovered,
     moves: answered.length,
     thawOverlaps,
     events: queue.executed,
@@ -101,18 +103,26 @@ function calm(world: World): void {
   }
 }
 
-/** The moment since which every address was answered by exactly one. */
-function recover(world: World, endMs: number): number {
-  const { queue, checker, api } = world.ground;
+type Recovered = Pick<RunResult, 'recoveryMs' | 'routeMs'>;
+
+/** When every address was answered by exactly one for good, and the router knew by whom. */
+function recover(world: World, endMs: number): Recovered {
+  const { queue, checker, api, segment } = world.ground;
   const beginMs = queue.nowMs;
-  let sinceMs = beginMs;
+  let [recoveryMs, routeMs] = [0, 0];
   while (queue.nowMs < endMs) {
     queue.runUntil(Math.min(endMs, queue.nowMs + SAMPLE_MS));
+    const passedMs = queue.nowMs - beginMs;
     const wrong = [...api.truth.wanted].filter((address) => checker.answerersOf(address).length !== 1);
-    if (wrong.length === 0) continue;
-    sinceMs = queue.nowMs;
-    if (sinceMs > beginMs + RECOVERY_MAX_MS)
-      throw new Violation('L1', sinceMs, `nobody answers for ${wrong.join(', ')} long after all faults`);
+    const astray = [...api.truth.wanted].filter(
+      (address) => segment.routeOf(address) !== checker.answerersOf(address)[0],
+    );
+    if (wrong.length > 0) recoveryMs = passedMs;
+    if (astray.length > 0) routeMs = passedMs;
+    if (recoveryMs > RECOVERY_MAX_MS)
+      throw new Violation('L1', queue.nowMs, `nobody answers for ${wrong.join(', ')} long after all faults`);
+    if (routeMs > RECOVERY_MAX_MS)
+      throw new Violation('L1', queue.nowMs, `the router sends ${astray.join(', ')} where nobody answers`);
   }
   const late = checker.answered.find(({ atMs }) => atMs > endMs - STILL_MS);
   if (late !== undefined)
@@ -125,5 +135,5 @@ function recover(world: World, endMs: number): number {
     [...api.truth.wanted].some((it) => node.agent?.holderOf(it) !== checker.answerersOf(it)[0]?.name),
   );
   if (astray !== undefined) throw new Violation('L2', endMs, `${astray.name} sends where nobody answers`);
-  return sinceMs;
+  return { recoveryMs, routeMs };
 }

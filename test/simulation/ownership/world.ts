@@ -11,6 +11,7 @@ import { EventQueue } from './eventQueue.ts';
 import type { Fault } from './faults.ts';
 import type { Ground, WorldBug } from './ground.ts';
 import { CLEAR, Network, type Weather } from './network.ts';
+import { Segment } from './segment.ts';
 import { namesOf, type Shape } from './shape.ts';
 import { SimNode } from './simNode.ts';
 
@@ -22,6 +23,8 @@ export interface WorldOptions {
   readonly bug?: WorldBug | undefined;
   /** What the network does when nobody makes it worse. */
   readonly weather?: Weather;
+  /** Of a node's clock, by name; undefined: drawn. */
+  readonly rateOf?: ((name: string) => number) | undefined;
   readonly trace?: ((line: string) => void) | undefined;
 }
 
@@ -56,6 +59,8 @@ export class World {
       deliver: (from, to, message) => this.nodes[to]?.receive(names[from] ?? '', message),
     });
     network.weather = weather;
+    const checker = new Checker(queue, shape.settings.sessionMs);
+    const coverage = new Coverage();
     this.ground = {
       core,
       bug: options.bug,
@@ -64,14 +69,21 @@ export class World {
       durations: core.deriveDurations(shape.settings),
       network,
       api,
-      checker: new Checker(queue, shape.settings.sessionMs),
-      coverage: new Coverage(),
+      segment: new Segment({ queue, draws, checker, coverage }),
+      checker,
+      coverage,
       indexOf: new Map(names.map((name, index) => [name, index])),
       names,
       trace: trace === undefined ? undefined : (line) => trace(`${queue.nowMs.toFixed(2)} ${line()}`),
     };
     this.nodes = names.map(
-      (name, index) => new SimNode(this.ground, { name, index, isGateway: index < shape.gateways }),
+      (name, index) =>
+        new SimNode(this.ground, {
+          name,
+          index,
+          isGateway: index < shape.gateways,
+          rate: options.rateOf?.(name),
+        }),
     );
     this.gateways = this.nodes.slice(0, shape.gateways);
     this.ground.checker.nodes = this.nodes;
@@ -85,7 +97,7 @@ export class World {
   }
 
   #begin(shape: Shape, faults: readonly Fault[]): void {
-    const { queue, api, checker, draws } = this.ground;
+    const { queue, api, checker, draws, segment } = this.ground;
     api.onCommit = (change) => {
       if (change.kind === 'lease' || change.kind === 'voters')
         this.ground.trace?.(() => `API ${JSON.stringify(change)}`);
@@ -99,6 +111,7 @@ export class World {
       controller.leads = index === 0;
       controller.start();
     });
+    segment.start(this.addresses);
     const begin = draws.draw('starts');
     for (const node of this.nodes) queue.at(begin.between(0, 200), () => node.start());
     for (const fault of faults) queue.at(fault.atMs, () => befall(this, fault));

@@ -1,0 +1,52 @@
+/**
+ * Notices takeovers. A standby takes over among the agents, without the controller, and the controller only follows: it
+ * assigns the address to whoever has it. The takeover is a move all the same, shown and counted from the moment that it
+ * is seen, whether or not the assignment that follows can be written.
+ */
+import type { EgressIp } from '../egressIp.ts';
+import type { ControllerEffect } from './controllerEvents.ts';
+import type { ControllerView } from './controllerView.ts';
+import { type Move, standbyThatTookOver, tellMove, whyMoved } from './moves.ts';
+
+export function noticeTakeovers(
+  moves: ReadonlyMap<string, Move>,
+  { view, wallMs }: { readonly view: ControllerView; readonly wallMs: number },
+): { readonly moves: ReadonlyMap<string, Move>; readonly effects: readonly ControllerEffect[] } {
+  const next = new Map(moves);
+  const effects: ControllerEffect[] = [];
+  for (const [name, { egressIp }] of view.egressIps) {
+    const takeover = takeoverOf(egressIp, { view, wallMs, known: moves.get(name) });
+    if (takeover === undefined) continue;
+    next.set(name, takeover);
+    effects.push(...tellMove(takeover, { name, uid: egressIp.uid, view }, { noticedLate: true }));
+  }
+  return { moves: next, effects };
+}
+
+/** Undefined where nobody took over, or it is known. */
+function takeoverOf(
+  egressIp: EgressIp,
+  context: { readonly view: ControllerView; readonly wallMs: number; readonly known: Move | undefined },
+): Move | undefined {
+  const { view, wallMs, known } = context;
+  const { order } = egressIp;
+  const standby = standbyThatTookOver(egressIp, view);
+  const [first] = order;
+  if (standby === undefined || first === undefined) return undefined;
+  // The assignment that follows it.
+  const epoch = egressIp.epoch + 1;
+  if (known?.epoch === epoch && known.to === standby.gateway) return undefined;
+  // One standby after the other may have taken over by the same assignment.
+  const isChain = known?.epoch === epoch && known.announcedAtMs !== undefined;
+  const from = isChain ? (order.find(({ gateway }) => gateway === known.to) ?? first) : first;
+  const reason = whyMoved(from, standby, { view, current: egressIp });
+  return {
+    from: from.gateway,
+    to: standby.gateway,
+    reason,
+    epoch,
+    detectedAtMs: wallMs,
+    assignedAtMs: undefined,
+    announcedAtMs: wallMs,
+  };
+}

@@ -1,0 +1,222 @@
+/** Who answers for an IPv6 address, as a neighbour sees it. How packets of one get through is none of it. */
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import {
+  address,
+  createDataPlaneFixture,
+  type DataPlaneFixture,
+  SESSION,
+} from '../../test/lab/dataPlaneFixture.ts';
+import { answersSolicitation } from '../../test/lab/neighbourDiscovery.ts';
+
+const EGRESS6 = '2001:db8::100';
+const EGRESS = address(EGRESS6);
+const OWN = { rtr: '2001:db8::1', gw1: '2001:db8::11', gw2: '2001:db8::12' } as const;
+const GATEWAYS = ['gw1', 'gw2'] as const;
+type Gateway = (typeof GATEWAYS)[number];
+/** Long enough for a busy machine, and shorter than most delays of a proxy that was not told to hurry. */
+const PATIENCE_MS = 500;
+const LIFETIMES = { windows: [{ withinMs: 700, answerMs: 1_500 }] };
+const OK = { kind: 'ok' } as const;
+
+let fixture: DataPlaneFixture;
+const run = (node: string, ...command: readonly string[]): string => fixture.lab.run(node, ...command);
+const addOwn = (node: keyof typeof OWN): string =>
+  run(node, 'ip', 'addr', 'add', `${OWN[node]}/64`, 'dev', 'eth0', 'nodad');
+
+beforeAll(async () => {
+  fixture = createDataPlaneFixture('guard6');
+  for (const node of GATEWAYS) run(node, 'sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1');
+  for (const node of ['rtr', ...GATEWAYS] as const) addOwn(node);
+  await fixture.applyAll({}, GATEWAYS);
+});
+afterAll(async () => {
+  await fixture.end();
+});
+afterEach(async () => {
+  for (const node of GATEWAYS) {
+    const { gate } = await fixture.restart(node);
+    expect(await gate.flush()).toEqual(OK);
+    expect(await gate.standBy([])).toEqual(OK);
+    expect(await gate.guard([])).toEqual(OK);
+  }
+});
+
+const answers = (whom?: string): boolean =>
+  answersSolicitation(fixture.lab, {
+    from: 'rtr',
+    address: EGRESS6,
+    patienceMs: PATIENCE_MS,
+    ...(whom === undefined ? {} : { whom }),
+  });
+const macOf = (node: string): string => run(node, 'cat', '/sys/class/net/eth0/address').trim();
+const localRoutes = (node: string): string => run(node, 'ip', '-6', 'route', 'show', 'table', 'local');
+const shown = (node: string): string => run(node, 'ip', '-6', 'addr', 'show', 'dev', 'eth0');
+
+/** Commands take effect in the order they are sent. */
+async function granted(node: Gateway, seq: number): Promise<void> {
+  const { gate } = fixture.plane(node);
+  gate.grant(SESSION, seq);
+  expect(await gate.beat(SESSION, seq + 100_000)).toEqual(OK);
+}
+
+test('what is only stood by for is silent; armed, it is answered at once, before it shows', async () => {
+  const { gate } = fixture.plane('gw1');
+  expect(await gate.guard([EGRESS])).toEqual(OK);
+  expect(await gate.standBy([EGRESS])).toEqual(OK);
+  await fixture.beat('gw1');
+  expect(answers()).toBe(false);
+  expect(await gate.arm(EGRESS, SESSION)).toEqual(OK);
+  expect(answers()).toBe(true);
+  await expect.poll(() => shown('gw1'), { timeout: 5_000 }).toContain(`${EGRESS6}/128`);
+  expect(answers()).toBe(true);
+});
+
+test('a proxy answers at once whoever looks for the address, and the neighbour that checks what it knows', async () => {
+  const { gate } = fixture.plane('gw1');
+  expect(await gate.guard([EGRESS])).toEqual(OK);
+  expect(await gate.standBy([EGRESS])).toEqual(OK);
+  // Without the guard it is the proxy alone that decides, for the address is not shown.
+  run('gw1', 'nft', 'delete', 'table', 'netdev', 'sallyport_guard');
+  for (let question = 0; question < 5; question += 1)
+    expect([answers(), answers(macOf('gw1'))]).toEqual([true, true]);
+  expect(shown('gw1')).not.toContain(EGRESS6);
+});
+
+test('without heartbeats the kernel falls silent by itself, and counts it', async () => {
+  await fixture.restart('gw1', LIFETIMES);
+  await fixture.answerAt('gw1', EGRESS);
+  expect(answers()).toBe(true);
+  const before = await fixture.counted('gw1', 'fenced');
+  await expect.poll(answers, { timeout: 10_000 }).toBe(false);
+  expect(await fixture.counted('gw1', 'fenced')).toBeGreaterThan(before);
+});
+
+test('disarming and flushing silence the address at once, whatever lives on', async () => {
+  await fixture.answerAt('gw1', EGRESS);
+  const { gate } = fixture.plane('gw1');
+  expect(answers()).toBe(true);
+  expect(await gate.flush()).toEqual(OK);
+  expect([answers(), answers(macOf('gw1'))]).toEqual([false, false]);
+  await fixture.answerAt('gw1', EGRESS);
+  expect(answers()).toBe(true);
+  expect(await gate.disarm(EGRESS)).toEqual(OK);
+  expect([answers(), answers(macOf('gw1'))]).toEqual([false, false]);
+});
+
+test('a grant that comes late, or for a heartbeat that never was, lets nobody answer', async () => {
+  const { gate } = await fixture.restart('gw1', { windows: [{ withinMs: 200, answerMs: 60_000 }] });
+  expect(await gate.arm(EGRESS, SESSION)).toEqual(OK);
+  await granted('gw1', 2000);
+  expect(answers()).toBe(false);
+  expect(await gate.beat(SESSION, 2001)).toEqual(OK);
+  await setTimeout(400);
+  await granted('gw1', 2001);
+  expect(answers()).toBe(false);
+  expect(await gate.beat(SESSION, 2002)).toEqual(OK);
+  await granted('gw1', 2002);
+  expect(answers()).toBe(true);
+});
+
+test('an announcement overrides what a neighbour has cached, and leaves only while the address is answered', async () => {
+  const learned = (): string => run('rtr', 'ip', '-6', 'neigh', 'show', EGRESS6);
+  const cache = (mac: string): string =>
+    run('rtr', 'ip', 'neigh', 'replace', EGRESS6, 'lladdr', mac, 'dev', 'eth0', 'nud', 'reachable');
+  const stranger = '02:00:00:00:00:99';
+  for (const node of GATEWAYS) {
+    cache(stranger);
+    await fixture.answerAt(node, EGRESS);
+    await expect.poll(learned, { timeout: 5_000 }).toContain(macOf(node));
+    expect(await fixture.plane(node).gate.disarm(EGRESS)).toEqual(OK);
+  }
+  const before = await fixture.counted('gw1', 'fenced');
+  cache(stranger);
+  fixture.plane('gw1').gate.announce([EGRESS]);
+  await expect.poll(() => fixture.counted('gw1', 'fenced'), { timeout: 5_000 }).toBeGreaterThan(before);
+  expect(learned()).not.toContain(macOf('gw1'));
+});
+
+/** The neighbours seen from the router that were asked for by this address. */
+const SOLICITED = `table netdev ear { counter from_egress { }
+  chain in { type filter hook ingress device "eth0" priority 0; ip6 saddr ${EGRESS6} icmpv6 type nd-neighbor-solicit counter name from_egress
+  }
+}
+`;
+
+test('a packet of the address to an unknown neighbour makes no solicitation in its name while it is silent', async () => {
+  const send = `use strict; use Socket qw(:DEFAULT inet_pton AF_INET6 pack_sockaddr_in6);
+socket(my $s, AF_INET6, SOCK_DGRAM, 0) or die; setsockopt($s, 41, 75, 1) or die "transparent: $!";
+bind($s, pack_sockaddr_in6(0, inet_pton(AF_INET6, '${EGRESS6}'))) or die "bind: $!";
+send($s, 'x', 0, pack_sockaddr_in6(9, inet_pton(AF_INET6, $ARGV[0]))) or die "send: $!";`;
+  const heard = (): string => run('rtr', 'nft', 'list', 'counters');
+  run('rtr', 'sh', '-c', `nft -f - <<'E'\n${SOLICITED}E`);
+  await fixture.answerAt('gw1', EGRESS);
+  run('gw1', 'perl', '-e', send, '2001:db8::77');
+  await expect.poll(heard, { timeout: 5_000 }).not.toContain('packets 0 ');
+  expect(await fixture.plane('gw1').gate.flush()).toEqual(OK);
+  const before = [heard(), await fixture.counted('gw1', 'fenced')] as const;
+  run('gw1', 'perl', '-e', send, '2001:db8::78');
+  await expect.poll(() => fixture.counted('gw1', 'fenced'), { timeout: 5_000 }).toBeGreaterThan(before[1]);
+  expect(heard()).toBe(before[0]);
+  run('rtr', 'nft', 'delete', 'table', 'netdev', 'ear');
+});
+
+test('nothing that listens on the node is reached through the address, also after a flap of the uplink', async () => {
+  const listener = fixture.lab.program(
+    'gw1',
+    `require('net').createServer((s) => s.end('here')).listen(8090, '::', () => console.log('ready'))`,
+  );
+  await listener.line(/ready/);
+  const reached = (host: string): string =>
+    run(
+      'rtr',
+      process.execPath,
+      '-e',
+      `const s = require('net').connect(8090, '${host}'); const end = (t) => { console.log(t); process.exit(); };
+s.on('data', (d) => end(String(d))); s.on('error', (e) => end(e.code)); setTimeout(() => end('nobody'), 1000);`,
+    ).trim();
+  await fixture.answerAt('gw1', EGRESS);
+  expect(shown('gw1')).toContain(`${EGRESS6}/128`);
+  expect(reached(OWN.gw1)).toBe('here');
+  expect(reached(EGRESS6)).not.toBe('here');
+  run('gw1', 'ip', 'link', 'set', 'eth0', 'down');
+  expect(shown('gw1')).not.toContain(EGRESS6);
+  run('gw1', 'ip', 'link', 'set', 'eth0', 'up');
+  addOwn('gw1');
+  await expect.poll(() => shown('gw1'), { timeout: 10_000 }).toContain(`${EGRESS6}/128`);
+  await expect.poll(() => localRoutes('gw1'), { timeout: 5_000 }).not.toContain(EGRESS6);
+  expect(answers()).toBe(true);
+  expect(reached(EGRESS6)).not.toBe('here');
+  listener.stop();
+});
+
+test('many at once show without a local route', async () => {
+  const many = Array.from({ length: 30 }, (_, index) => address(`2001:db8::2:${(index + 1).toString(16)}`));
+  const { gate } = fixture.plane('gw1');
+  await Promise.all(many.map((egress) => gate.arm(egress, SESSION)));
+  await expect.poll(() => shown('gw1').match(/2001:db8::2:/g)?.length, { timeout: 5_000 }).toBe(30);
+  await expect.poll(() => localRoutes('gw1'), { timeout: 5_000 }).not.toContain('2001:db8::2:');
+  await setTimeout(300);
+  expect(localRoutes('gw1')).not.toContain('2001:db8::2:');
+});
+
+test('cleaning up leaves no trace, also of what a process before held', async () => {
+  const traces = (): string =>
+    [
+      run('gw1', 'ip', '-6', 'route', 'show', 'table', 'all'),
+      run('gw1', 'ip', 'neigh', 'show', 'proxy'),
+      run('gw1', 'ip', '-6', 'addr', 'show', 'dev', 'eth0'),
+      run('gw1', 'nft', '--stateless', 'list', 'set', 'netdev', 'sallyport_guard', 'guarded6'),
+      run('gw1', 'nft', '--stateless', 'list', 'map', 'netdev', 'sallyport_guard', 'address_session6'),
+    ]
+      .join('')
+      .replace(/ valid_lft.*|\s+preferred_lft.*/g, '');
+  const before = traces();
+  await fixture.answerAt('gw1', EGRESS);
+  expect(await fixture.plane('gw1').gate.guard([EGRESS, address('2001:db8::101')])).toEqual(OK);
+  expect(traces()).not.toBe(before);
+  const { gate } = await fixture.restart('gw1');
+  expect(await gate.flush()).toEqual(OK);
+  expect(await gate.guard([])).toEqual(OK);
+  expect(traces()).toBe(before);
+});

@@ -1,0 +1,196 @@
+/**
+ * Asks what a gateway checks, each check at its own pace and one question of each at a time, and says what became of its
+ * health. Nodes that are no gateways ask nothing.
+ */
+import { randomInt } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Labels } from '../../policy/selector.ts';
+import type { Logger } from '../../runtime/logger.ts';
+import type { AgentView } from '../core/agent/agentView.ts';
+import {
+  type Health,
+  type HealthEvent,
+  type HealthState,
+  initialHealth,
+  judgeHealth,
+  type ProbeOutcome,
+  stepHealth,
+} from '../core/agent/health.ts';
+import { type HealthCheck, type HealthSettings, nextHopOf, planChecks } from '../core/agent/healthChecks.ts';
+import type { ObservedNode } from '../core/agent/reportNode.ts';
+import { createPacketProber, type PacketProber } from './packetProber.ts';
+import { runStreamProbe } from './runStreamProbe.ts';
+
+export interface HealthProbesOptions {
+  readonly node: string;
+  readonly uplink: string;
+  /** The node's own IPv4 address: where every probe leaves from. */
+  readonly address: string;
+  readonly settings: HealthSettings;
+  readonly observed: ObservedNode;
+  readonly isGateway: (view: AgentView) => boolean;
+  /** Undefined: the node is no gateway any more, and nothing is said of its health. */
+  readonly onHealth: (health: Health | undefined) => void;
+  readonly logger: Logger;
+  readonly execPrefix?: readonly string[];
+  /** Where the kernel shows devices; another place only in tests. */
+  readonly sysClassNet?: string;
+}
+
+export interface HealthProbes {
+  viewed(view: AgentView): void;
+  observed(observed: ObservedNode): void;
+  stop(): void;
+}
+
+export function startHealthProbes(options: HealthProbesOptions): HealthProbes {
+  return new Probes(options);
+}
+
+const SYS_CLASS_NET = '/sys/class/net';
+const IDENTIFIER_MAX = 0xffff;
+const NO_LABELS: Labels = {};
+
+/** One check that goes on until it is stopped. */
+interface Round {
+  timer?: NodeJS.Timeout;
+}
+
+class Probes implements HealthProbes {
+  readonly #options: HealthProbesOptions;
+  readonly #prober: PacketProber;
+  /** By the check's id. */
+  readonly #rounds = new Map<string, Round>();
+  /** Check → why it could not be made, as it was logged. */
+  readonly #unmade = new Map<string, string>();
+  /** Undefined while the node is no gateway. */
+  #gateway: { readonly labels: Labels; readonly health: HealthState } | undefined;
+  #observed: ObservedNode;
+  #planned = '';
+  #said = '';
+
+  constructor(options: HealthProbesOptions) {
+    const { uplink, address, execPrefix = [] } = options;
+    this.#options = options;
+    this.#observed = options.observed;
+    const identifier = randomInt(IDENTIFIER_MAX + 1);
+    this.#prober = createPacketProber({ execPrefix, uplink, address, identifier });
+  }
+
+  viewed(view: AgentView): void {
+    const { node, isGateway } = this.#options;
+    if (!isGateway(view)) return this.#leave();
+    const { healthy = true, healthMessage = '' } = view.gatewayNodes.get(node) ?? {};
+    const labels = view.nodes.get(node)?.labels ?? NO_LABELS;
+    const health = this.#gateway?.health ?? initialHealth({ healthy, message: healthMessage });
+    this.#gateway = { labels, health };
+    this.#plan(labels);
+  }
+
+  observed(observed: ObservedNode): void {
+    this.#observed = observed;
+    if (this.#gateway !== undefined) this.#plan(this.#gateway.labels);
+  }
+
+  stop(): void {
+    this.#halt([...this.#rounds.keys()]);
+    this.#gateway = undefined;
+    this.#prober.close();
+  }
+
+  #leave(): void {
+    if (this.#gateway === undefined) return;
+    this.stop();
+    this.#planned = '';
+    this.#said = '';
+    this.#options.onHealth(undefined);
+  }
+
+  #plan(labels: Labels): void {
+    const { settings, uplink } = this.#options;
+    const checks = planChecks(settings, { labels, uplink, nextHop: nextHopOf(this.#observed, uplink) });
+    const text = JSON.stringify(checks);
+    if (text === this.#planned) return;
+    this.#planned = text;
+    this.#step({ kind: 'checks', rules: checks });
+    const wanted = new Set(checks.map(({ id }) => id));
+    this.#halt([...this.#rounds.keys()].filter((id) => !wanted.has(id)));
+    for (const check of checks.filter(({ id }) => !this.#rounds.has(id))) this.#begin(check);
+  }
+
+  #halt(ids: readonly string[]): void {
+    for (const id of ids) {
+      clearTimeout(this.#rounds.get(id)?.timer);
+      this.#rounds.delete(id);
+      this.#unmade.delete(id);
+    }
+  }
+
+  #begin(check: HealthCheck): void {
+    const round: Round = {};
+    this.#rounds.set(check.id, round);
+    const look = async (): Promise<void> => {
+      const began = performance.now();
+      const outcome = await this.#ask(check);
+      if (this.#rounds.get(check.id) !== round) return;
+      this.#noteUnmade(check, outcome);
+      this.#step({ kind: 'probed', id: check.id, outcome });
+      const restMs = check.intervalMs - (performance.now() - began);
+      round.timer = setTimeout(() => void look(), Math.max(0, restMs));
+    };
+    void look();
+  }
+
+  #ask({ question, timeoutMs }: HealthCheck): Promise<ProbeOutcome> {
+    const { sysClassNet = SYS_CLASS_NET, address: localAddress } = this.#options;
+    switch (question.kind) {
+      case 'carrier':
+        return readCarrier(`${sysClassNet}/${question.device}/carrier`);
+      case 'arp':
+      case 'icmp':
+        return this.#prober.ask(question.kind, question.address, timeoutMs);
+      case 'tcp':
+      case 'http':
+        return runStreamProbe(question, { localAddress, timeoutMs });
+      default:
+        return question satisfies never;
+    }
+  }
+
+  #step(event: HealthEvent): void {
+    if (this.#gateway === undefined) return;
+    const health = stepHealth(this.#gateway.health, event);
+    this.#gateway = { ...this.#gateway, health };
+    const judged = judgeHealth(health);
+    const text = JSON.stringify(judged);
+    if (text === this.#said) return;
+    const { logger, onHealth } = this.#options;
+    const { healthy, reasons, message } = judged;
+    if (!healthy) logger.warn('this gateway is unhealthy', { reasons, why: message });
+    else if (this.#said !== '') logger.info('this gateway is healthy again');
+    this.#said = text;
+    onHealth(judged);
+  }
+
+  /** Once for each reason, not once a second. */
+  #noteUnmade({ id }: HealthCheck, outcome: ProbeOutcome): void {
+    if (outcome.kind !== 'unknown') this.#unmade.delete(id);
+    else if (this.#unmade.get(id) !== outcome.detail) {
+      this.#unmade.set(id, outcome.detail);
+      this.#options.logger.warn('a health check could not be made', { check: id, why: outcome.detail });
+    }
+  }
+}
+
+/** The file of a device that was taken down cannot be read: EINVAL. */
+async function readCarrier(file: string): Promise<ProbeOutcome> {
+  try {
+    const up = (await readFile(file, 'utf8')).trim() === '1';
+    return up ? { kind: 'ok' } : { kind: 'failed', detail: 'it has no carrier' };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException; // What node:fs throws.
+    if (code === 'EINVAL') return { kind: 'failed', detail: 'it is down' };
+    if (code === 'ENOENT') return { kind: 'failed', detail: 'it is gone' };
+    return { kind: 'unknown', detail: message };
+  }
+}

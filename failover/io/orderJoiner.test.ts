@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { KubeOutcome } from '../../kube/kubeClient.ts';
+import { makeAddress } from '../../policy/address.ts';
+import { createLogger } from '../../runtime/logger.ts';
+import type { EgressIp } from '../core/egressIp.ts';
+import { createOrderJoiner, type OrderJoiner } from './orderJoiner.ts';
+
+const IP: EgressIp = {
+  name: '203.0.113.10',
+  uid: 'u',
+  resourceVersion: '7',
+  address: makeAddress(4, 0xcb00710an),
+  policies: [],
+  epoch: 3,
+  order: [{ gateway: 'gw-1', session: 4 }],
+  fence: [],
+  blocksVersion: 0,
+  blocks: [],
+  resting: [],
+};
+const SELF = { gateway: 'gw-1', session: 5 };
+
+let written: { readonly path: string; readonly body: unknown }[];
+let outcome: KubeOutcome<unknown>;
+let joiner: OrderJoiner;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  written = [];
+  outcome = { kind: 'ok', value: {} };
+  joiner = createOrderJoiner({
+    client: {
+      async replace(path, body) {
+        written.push({ path, body });
+        return outcome;
+      },
+    },
+    logger: createLogger({ program: 'test', level: 'error' }),
+    monotonicMs: () => performance.now(),
+  });
+});
+afterEach(() => {
+  joiner.stop();
+  vi.useRealTimers();
+});
+
+test('after a second without a controller the own session stands at the end, by compare-and-swap', async () => {
+  joiner.look(new Map([[IP.name, IP]]), SELF);
+  await vi.advanceTimersByTimeAsync(900);
+  expect(written).toEqual([]);
+  await vi.advanceTimersByTimeAsync(200);
+  expect(written).toHaveLength(1);
+  expect(written[0]).toMatchObject({
+    path: '/apis/sallyport.dev/v1alpha1/egressips/203.0.113.10',
+    body: { metadata: { resourceVersion: '7' }, spec: { epoch: 3, order: [...IP.order, SELF] } },
+  });
+});
+
+test('a conflict is tried again later, on what the watch has brought', async () => {
+  outcome = { kind: 'refused', error: { code: 'conflict', transient: true, message: 'too late' } };
+  joiner.look(new Map([[IP.name, IP]]), SELF);
+  await vi.advanceTimersByTimeAsync(1100);
+  joiner.look(new Map([[IP.name, { ...IP, resourceVersion: '8' }]]), SELF);
+  await vi.advanceTimersByTimeAsync(1100);
+  expect(written.map(({ body }) => body)).toMatchObject([
+    { metadata: { resourceVersion: '7' } },
+    { metadata: { resourceVersion: '8' } },
+  ]);
+});
+
+test('an agent that hands over names itself nowhere', async () => {
+  joiner.look(new Map([[IP.name, IP]]), SELF);
+  joiner.stop();
+  await vi.advanceTimersByTimeAsync(5000);
+  joiner.look(new Map([[IP.name, IP]]), undefined);
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(written).toEqual([]);
+});

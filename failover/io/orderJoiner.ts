@@ -1,0 +1,43 @@
+/** Names the own session in orders where no controller does (core/agent/joinOrders.ts): one look at a time, and its writes. */
+import type { KubeClient } from '../../kube/kubeClient.ts';
+import { collectionPath, EGRESS_IP } from '../../policy/names.ts';
+import type { Logger } from '../../runtime/logger.ts';
+import { NOT_JOINING, planJoins } from '../core/agent/joinOrders.ts';
+import type { EgressIp, SessionRef } from '../core/egressIp.ts';
+import { renderEgressIp } from '../core/renderEgressIp.ts';
+
+export interface OrderJoiner {
+  /** Called whenever one of them may have changed; undefined: no session of ours may be named. */
+  look(egressIps: ReadonlyMap<string, EgressIp>, self: SessionRef | undefined): void;
+  stop(): void;
+}
+
+export function createOrderJoiner(options: {
+  readonly client: Pick<KubeClient, 'replace'>;
+  readonly logger: Logger;
+  readonly monotonicMs: () => number;
+}): OrderJoiner {
+  const { client, logger, monotonicMs } = options;
+  let joining = NOT_JOINING;
+  let timer: NodeJS.Timeout | undefined;
+
+  const write = async (egressIp: EgressIp): Promise<void> => {
+    const { name } = egressIp;
+    const path = `${collectionPath(EGRESS_IP)}/${name}`;
+    const outcome = await client.replace(path, renderEgressIp(egressIp));
+    // A conflict is as good: somebody else has written, and the watch brings what.
+    if (outcome.kind === 'ok')
+      logger.info('named itself in an order that no controller looks after', { name });
+    else logger.debug('could not name itself in an order', { name, error: outcome.error.message });
+  };
+  const look: OrderJoiner['look'] = (egressIps, self) => {
+    clearTimeout(timer);
+    const nowMs = monotonicMs();
+    const plan = planJoins(joining, egressIps.values(), { self, nowMs });
+    joining = plan.joining;
+    for (const egressIp of plan.writes) void write(egressIp);
+    if (plan.wakeMs === undefined) return;
+    timer = setTimeout(() => look(egressIps, self), Math.max(1, Math.ceil(plan.wakeMs - nowMs)));
+  };
+  return { look, stop: () => clearTimeout(timer) };
+}
