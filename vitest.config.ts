@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: [
-            '{policy,kube,runtime,webhook,failover,certs,cli}/**/*.test.ts',
+            '{policy,kube,runtime,webhook,failover,certs,cli,bench}/**/*.test.ts',
             'test/house/**/*.test.ts',
             'test/unit/**/*.test.ts',
           ],

@@ -29,10 +29,12 @@ export function recordId(given: string): string {
 }
 
 /** Throws where a rig of that id is open. */
-export async function recordRig(id: string, nodes: readonly ClusterNode[]): Promise<void> {
+export async function recordRig(id: string, nodes: readonly ClusterNode[]): Promise<ClusterState> {
   if (existsSync(clusterFolder(id)))
     throw new ClusterError('building the keepalived rig', `'${id}' is in use by another process`);
-  await writeState(describe(id, nodes));
+  const state = describe(id, nodes);
+  await writeState(state);
+  return state;
 }
 
 /** Rigs whose process ended without closing them, by their records. */
