@@ -61,6 +61,7 @@ const ROWS: readonly Row[] = [
     gapMaxMs: DETECTED_MS,
   },
   { name: 'an owner that hears no voter', fault: faults.deafToVoters, moves: true, gapMaxMs: DETECTED_MS },
+  { name: 'an owner that no voter hears', fault: faults.unheardByVoters, moves: true, gapMaxMs: DETECTED_MS },
   { name: 'a kubelet killed', fault: faults.kubeletKilled, moves: false },
   { name: 'the API server stopped', fault: faults.apiServerStopped, moves: false },
   { name: 'etcd stopped', fault: faults.etcdStopped, moves: false },
@@ -69,6 +70,31 @@ const ROWS: readonly Row[] = [
     fault: faults.powerCutWithoutApi,
     moves: true,
     gapMaxMs: DETECTED_MS,
+  },
+  {
+    name: 'a power cut together with the death of the controller that leads',
+    fault: faults.powerCutWithoutLeader,
+    moves: true,
+    gapMaxMs: DETECTED_MS,
+  },
+  {
+    name: 'a power cut of one of two gateways',
+    fault: faults.powerCutOfTwo,
+    moves: true,
+    gapMaxMs: DETECTED_MS,
+  },
+  // A machine that gives nobody its turn loses packets by itself.
+  {
+    name: 'processors oversubscribed three times',
+    fault: faults.starved(),
+    moves: false,
+    gapMaxMs: DETECTED_MS,
+  },
+  {
+    name: 'a power cut on oversubscribed processors',
+    fault: faults.starved(faults.powerCut),
+    moves: true,
+    gapMaxMs: 2 * DETECTED_MS,
   },
   {
     name: 'two power cuts within a second',

@@ -1,5 +1,7 @@
 /** What can happen to a cluster, one by one: each is done, and undone, the same way in tests and in the bench. */
 
+import { type ChildProcess, spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { CONTROLLER_LEASE } from '../../policy/names.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { CONTROL_PLANE } from '../cluster/topology.ts';
@@ -10,6 +12,7 @@ import type { Fault, FaultContext } from './faultRun.ts';
 const AGENT = /\/app\/agent\.js/;
 /** Longer than any session and any statement: what was to happen meanwhile has happened. */
 const FROZEN_MS = 2000;
+const STARVED_MS = 8000;
 
 export const powerCut: Fault = {
   inject: ({ cluster, holder }) => cluster.powerCut(holder),
@@ -46,6 +49,16 @@ export const agentThawed: Fault = {
 export const cutOffFromVoters: Fault = {
   async inject({ cluster, holder }) {
     for (const { name } of cluster.nodes) if (name !== holder) await cluster.partition(holder, name);
+  },
+  settled: movedAway,
+  restore: ({ cluster }) => cluster.heal(),
+};
+
+/** No voter hears it, and it hears them call it dead. */
+export const unheardByVoters: Fault = {
+  async inject({ cluster, holder }) {
+    for (const { name } of cluster.nodes)
+      if (name !== holder) await cluster.partition(holder, name, 'a-to-b');
   },
   settled: movedAway,
   restore: ({ cluster }) => cluster.heal(),
@@ -93,6 +106,50 @@ export const powerCutWithoutLeader: Fault = {
   restore: ({ cluster, holder }) => cluster.powerOn(holder),
 };
 
+/** Two gateways are all there are, and one dies. */
+export const powerCutOfTwo: Fault = {
+  async inject(context) {
+    const third = await thirdGateway(context);
+    await label(context, third, 'false');
+    await until(context.cluster, `${third} to stand by no more`, async () => {
+      const { stdout } = await context.cluster.kubectl(['get', 'eip', context.address, '-o', STANDBYS]);
+      return stdout !== '' && !stdout.split(',').includes(third);
+    });
+    await context.cluster.powerCut(context.holder);
+  },
+  async restore(context) {
+    await context.cluster.powerOn(context.holder);
+    for (const { name, role } of context.cluster.nodes)
+      if (role === 'gateway') await label(context, name, 'true');
+  },
+};
+
+const STANDBYS = 'jsonpath={.status.standbyNames}';
+/** Three that want it for each processor. */
+const SPINNERS = 3 * availableParallelism();
+
+/** All processors are wanted by three times as many, and nothing else happens. */
+export function starved(fault?: Fault): Fault {
+  let spinners: readonly ChildProcess[] = [];
+  return {
+    async inject(context) {
+      spinners = Array.from({ length: SPINNERS }, () =>
+        spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' }),
+      );
+      await passed(FROZEN_MS);
+      await fault?.inject(context);
+    },
+    async settled(context) {
+      if (fault === undefined) return passed(STARVED_MS);
+      await fault.settled?.(context);
+    },
+    async restore(context) {
+      for (const spinner of spinners) spinner.kill('SIGKILL');
+      await fault?.restore?.(context);
+    },
+  };
+}
+
 export const drained: Fault = {
   inject: async ({ cluster, holder }) => {
     await cluster.kubectl(['cordon', holder]);
@@ -104,13 +161,9 @@ export const drained: Fault = {
 };
 
 export const labelRemoved: Fault = {
-  inject: async ({ cluster, holder }) => {
-    await cluster.kubectl(['label', 'node', holder, 'sallyport.dev/gateway=false', '--overwrite']);
-  },
+  inject: (context) => label(context, context.holder, 'false'),
   settled: movedAway,
-  restore: async ({ cluster, holder }) => {
-    await cluster.kubectl(['label', 'node', holder, 'sallyport.dev/gateway=true', '--overwrite']);
-  },
+  restore: (context) => label(context, context.holder, 'true'),
 };
 
 export const agentsReplaced: Fault = {
@@ -161,6 +214,19 @@ export const etcdStopped: Fault = {
     await cluster.waitForApiServer();
   },
 };
+
+async function label({ cluster }: FaultContext, node: string, value: 'true' | 'false'): Promise<void> {
+  await cluster.kubectl(['label', 'node', node, `sallyport.dev/gateway=${value}`, '--overwrite']);
+}
+
+/** A gateway that neither holds the address nor comes next. */
+async function thirdGateway({ cluster, address, holder }: FaultContext): Promise<string> {
+  return cluster.waitFor('two standbys', async () => {
+    const { stdout } = await cluster.kubectl(['get', 'eip', address, '-o', STANDBYS]);
+    const standbys = stdout.split(',').filter((name) => name !== '' && name !== holder);
+    return standbys.length < 2 ? undefined : standbys.at(-1);
+  });
+}
 
 /** The node on which the controller that leads runs. */
 async function leaderNode(cluster: Cluster): Promise<string> {
