@@ -137,7 +137,7 @@ async function follow<T>(run: Run<T>, from: Place): Promise<Followed> {
       error,
       events,
       lastedMs: lastedMs(),
-      ending: error.code === 'timeout' ? 'timeout' : 'failed',
+      ending: error.code === 'timeout' || error.code === 'unreachable' ? error.code : 'failed',
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     };
   }

@@ -42,6 +42,13 @@ test.each<{
   { name: 'failures in a row double the pause', before: 3, attempt: failed, failures: 4, pauseMs: 800 },
   { name: 'the pause has a limit', before: 400, attempt: failed, failures: 401, pauseMs: 15_000 },
   {
+    name: 'where nobody is, the pause stays short, and is no reason for a longer one afterwards',
+    before: 400,
+    attempt: { lastedMs: 0, events: 0, ending: 'unreachable' },
+    failures: 4,
+    pauseMs: 800,
+  },
+  {
     name: 'a failure after a long life starts from the first pause',
     before: 9,
     attempt: { lastedMs: 6000, events: 0, ending: 'failed' },
@@ -77,7 +84,7 @@ test('no attempt that got nowhere is repeated within 100 ms, whatever came befor
   const attempt = fc.record({
     lastedMs: fc.integer({ min: 0, max: 4999 }),
     events: fc.nat(3),
-    ending: fc.constantFrom('ended' as const, 'failed' as const, 'timeout' as const),
+    ending: fc.constantFrom('ended' as const, 'failed' as const, 'timeout' as const, 'unreachable' as const),
   });
   fc.assert(
     fc.property(

@@ -11,8 +11,8 @@ export interface Attempt {
   readonly lastedMs: number;
   /** Changes that it brought; bookmarks are none. */
   readonly events: number;
-  /** `timeout`: nobody answered, so its length says nothing. */
-  readonly ending: 'ended' | 'failed' | 'timeout';
+  /** `timeout`: nobody answered, so its length says nothing. `unreachable`: nobody was there. */
+  readonly ending: 'ended' | 'failed' | 'timeout' | 'unreachable';
   /** The server's own wish, where it had one. */
   readonly retryAfterMs?: number;
 }
@@ -32,12 +32,22 @@ const RETRY_AFTER_MAX_MS = 60_000;
 /** 2¹⁶ × the first pause is far beyond the longest. */
 const DOUBLINGS_MAX = 16;
 
+/**
+ * Where no server is, nobody is spared by long pauses, and whoever then waits for its end when there is one again acts
+ * on a view as old as the outage: a gateway that does not know its rank in the newest order. Two seconds at the most.
+ */
+const UNREACHABLE_FAILURES_MAX = 4;
+
 /** @param random a number in [0, 1): the pause is jittered over the upper half of its range. */
 export function decideRetry(failuresBefore: number, attempt: Attempt, random: number): Retry {
   const lived = attempt.ending !== 'timeout' && attempt.lastedMs >= HEALTHY_MS;
   if (attempt.ending === 'ended' && lived) return { failures: 0, pauseMs: 0 };
-  const failures = lived || attempt.events > 0 ? 1 : failuresBefore + 1;
+  const failures = lived || attempt.events > 0 ? 1 : nextFailure(failuresBefore, attempt);
   const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, DOUBLINGS_MAX));
   const asked = Math.min(attempt.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS);
   return { failures, pauseMs: Math.max(asked, (ceiling / 2) * (1 + random)) };
+}
+
+function nextFailure(before: number, { ending }: Attempt): number {
+  return ending === 'unreachable' ? Math.min(before + 1, UNREACHABLE_FAILURES_MAX) : before + 1;
 }
