@@ -132,12 +132,13 @@ export class Cluster {
     await setUplink(this.id, node.name, 'down');
     signalProcesses(this.id, node.name, /^unshare /, 'SIGKILL');
     await emptyCgroups(cgroupsOf(namespaceName(this.id, node.name)));
-    await detachNode(this.id, node.name);
   }
 
   /** Returns once the node boots; waitForNodeReady says when it is up. */
   async powerOn(name: string): Promise<void> {
     const node = this.node(name);
+    // What its kernel knew goes only now: taking a namespace apart holds up every other node's kernel, which is this one too.
+    await detachNode(this.id, node.name);
     await attachNode(this.id, node, this.nodes);
     const identity = await startMember(this.id, node.name);
     const state = await readState(this.id);

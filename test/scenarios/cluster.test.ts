@@ -123,10 +123,17 @@ test('a frozen kubelet stands still until it is thawed', async () => {
 });
 
 test('a node loses everything in a power cut and comes back as a new boot', async () => {
+  await cluster().nodeExec('worker-1', ['nft', 'add', 'table', 'ip', 'forgotten']);
   await cluster().powerCut('worker-1');
-  expect(leftovers(ID).filter((line) => line.includes('worker-1'))).toEqual([]);
+  // The network namespace lies there, without a wire and without anybody in it, until the power is back.
+  const namespace = cluster().networkNamespace('worker-1');
+  const lies = (line: string): boolean => line === namespace || line.includes(`/netns/${namespace}`);
+  expect(leftovers(ID).filter((line) => line.includes('worker-1') && !lies(line))).toEqual([]);
+  expect(execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' })).toBe('');
   await cluster().powerOn('worker-1');
   await cluster().waitForNodeReady('worker-1');
+  const tables = await cluster().nodeExec('worker-1', ['nft', 'list', 'tables']);
+  expect(tables.stdout).not.toContain('forgotten');
   await cluster().kubectl(['wait', '--for=condition=Ready', 'node/worker-1', '--timeout=20s']);
   expect((await cluster().nodeExec('worker-1', ['busybox', 'ping', '-c1', '-W1', '203.0.113.1'])).code).toBe(
     0,
