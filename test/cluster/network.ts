@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { type CommandResult, runCommand } from './command.ts';
 import {
   type ClusterNode,
@@ -135,8 +136,12 @@ export async function attachNode(
   await execIn(id, node.name, ['nft', '-f', '-'], { stdin: ruleset });
 }
 
-/** The port goes first: the kernel takes a namespace's interfaces away some time after the name. */
+/**
+ * The port goes first: the kernel takes a namespace's interfaces away some time after the name. A node that never ran has
+ * neither.
+ */
 export async function detachNode(id: string, name: string): Promise<void> {
+  if (!existsSync(`/run/netns/${namespaceName(id, name)}`)) return;
   await ipBatch(namespaceName(id, 'switch'), [`link del ${portName(name)}`]);
   await runCommand(`removing the network of ${name}`, ['ip', 'netns', 'del', namespaceName(id, name)]);
 }
