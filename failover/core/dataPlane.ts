@@ -68,9 +68,9 @@ export type KernelOutcome =
   | { readonly kind: 'unknown'; readonly message: string };
 
 /**
- * The dead-man switch: address → session → granted lately. The kernel answers ARP for an address only while the whole
- * chain holds, and a grant holds only if its heartbeat was sent lately, so a frozen, crashed or cut-off agent falls silent
- * by itself.
+ * The dead-man switch: address → session → granted lately. The kernel answers for an address only while the whole
+ * chain holds (ARP, and neighbour discovery), and a grant holds only if its heartbeat was sent lately, so a frozen, crashed
+ * or cut-off agent falls silent by itself.
  */
 export interface AnswerGate {
   /** Ends every right to answer that the kernel holds. First thing a new process does, before it opens a session. */
@@ -87,7 +87,7 @@ export interface AnswerGate {
   arm(address: Address, session: number): Promise<KernelOutcome>;
   /** `ok` means the kernel answers no more; forwarding goes on. */
   disarm(address: Address): Promise<KernelOutcome>;
-  /** Gratuitous ARP, repeated; fire and forget, never waited for. */
+  /** Gratuitous ARP or unsolicited advertisements, repeated; fire and forget, never waited for. */
   announce(addresses: readonly Address[]): void;
 }
 
