@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** One project per kind of ground a test stands on: `unit` and `simulation` need nothing, `kernel` needs root and network
@@ -8,6 +9,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          // Vitest would leave one of two processors idle, and the quick loop has a minute.
+          maxWorkers: availableParallelism(),
           include: [
             '{policy,kube,runtime,webhook,failover,certs,cli,bench}/**/*.test.ts',
             'test/house/**/*.test.ts',
