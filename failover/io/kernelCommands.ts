@@ -3,7 +3,6 @@
  * runs within the system call that sends, so commands take effect in the order they are sent, and what is sent after a
  * command finds it done.
  */
-import { createSocket } from 'node:dgram';
 import { endianness } from 'node:os';
 import type { KernelOutcome } from '../core/dataPlane.ts';
 import {
@@ -11,9 +10,10 @@ import {
   encodeCommand,
   GUARD_COMMANDS_ADDRESS,
   type KernelCommand,
-  SENDER_ADDRESS,
+  SENDER,
   STEERING_COMMANDS_ADDRESS,
 } from '../core/dataplane/kernelCommands.ts';
+import { openDatagramSocket } from './openDatagramSocket.ts';
 
 export interface KernelCommands {
   /** `ok`: the kernel has it. `unknown`: it did not come back, as where the chain is not there. */
@@ -29,15 +29,7 @@ const DEADLINE_MS = 100;
 const PENDING_MAX = 4096;
 
 export async function openKernelCommands(token: Uint8Array): Promise<KernelCommands> {
-  // The addresses are written out: nothing is to be looked up.
-  const socket = createSocket({ type: 'udp4', lookup: (host, _, done) => done(null, host, 4) });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
-    socket.bind(0, SENDER_ADDRESS, () => {
-      socket.off('error', reject);
-      resolve();
-    });
-  });
+  const socket = await openDatagramSocket(SENDER, 0);
   const { port } = socket.address();
   const littleEndian = endianness() === 'LE';
   const pending = new Map<number, (outcome: KernelOutcome) => void>();

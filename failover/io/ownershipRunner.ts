@@ -5,7 +5,7 @@
 import { parseAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
-import type { Assignment } from '../core/ownership/addresses.ts';
+import { type Assignment, addressesNaming } from '../core/ownership/addresses.ts';
 import { compareRights, type Right } from '../core/ownership/messages.ts';
 import {
   initialOwnership,
@@ -161,9 +161,7 @@ export class OwnershipRunner {
   #guard(assignments: ReadonlyMap<string, Assignment>): void {
     const { gate, settings } = this.#options;
     const names = [...assignments.keys()].toSorted();
-    const ours = names.filter((name) =>
-      assignments.get(name)?.order.some(({ gateway }) => gateway === settings.node),
-    );
+    const ours = addressesNaming(settings.node, assignments).toSorted();
     const text = `${names.join(' ')} | ${ours.join(' ')}`;
     if (text === this.#guarded) return;
     this.#guarded = text;

@@ -9,12 +9,13 @@
  * do nothing: every message is about sessions and sequences that only grow.
  */
 import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 import { formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { PeerMessage } from '../core/ownership/messages.ts';
 import { parsePeerMessage } from '../core/ownership/parsePeerMessage.ts';
 import { NO_PEER_KEYS, type PeerKeyIds, type PeerKeys } from '../core/peerKeys.ts';
+import { openDatagramSocket } from './openDatagramSocket.ts';
 
 export type { PeerKey, PeerKeys } from '../core/peerKeys.ts';
 
@@ -84,14 +85,7 @@ interface Life {
 }
 
 export async function openPeerTransport(options: PeerTransportOptions): Promise<PeerTransport> {
-  const socket = createSocket({ type: options.address.family === 4 ? 'udp4' : 'udp6' });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
-    socket.bind(options.port, formatAddress(options.address), () => {
-      socket.off('error', reject);
-      resolve();
-    });
-  });
+  const socket = await openDatagramSocket(options.address, options.port);
   return new Transport(options, socket);
 }
 

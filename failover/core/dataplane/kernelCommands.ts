@@ -11,10 +11,12 @@
  * Keys and values are as the sets hold them: marks in the node's own byte order, addresses in the network's. The kind of
  * key tells them apart: 4 or 6 for an address of that family, 0 for a mark.
  */
+import { formatAddress, makeAddress } from '../../../policy/address.ts';
 import type { Address, Family } from '../../../policy/model.ts';
 
 /** The agent's own end, and where commands are read. Of the loopback network, and nobody's. */
-export const SENDER_ADDRESS = '127.73.86.1';
+export const SENDER: Address = makeAddress(4, 0x7f49_5601n);
+export const SENDER_ADDRESS = formatAddress(SENDER);
 export const GUARD_COMMANDS_ADDRESS = '127.73.86.2';
 export const STEERING_COMMANDS_ADDRESS = '127.73.86.3';
 

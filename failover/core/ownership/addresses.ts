@@ -25,6 +25,16 @@ export interface Assignment {
   readonly blocksVersion: number | undefined;
 }
 
+/** Addresses that a gateway may have to answer for: some session of it is in their order. */
+export function addressesNaming(
+  gateway: string,
+  assignments: ReadonlyMap<string, Assignment>,
+): readonly string[] {
+  return [...assignments.values()]
+    .filter(({ order }) => order.some((it) => it.gateway === gateway))
+    .map(({ address }) => address);
+}
+
 type KernelStage =
   | { readonly kind: 'silent' }
   | { readonly kind: 'arming'; readonly right: Right }
