@@ -101,18 +101,40 @@ export interface Candidacy {
 export function decideCandidacy(
   { epoch, order, fence }: Assignment,
   { released }: Pick<AddressState, 'released'>,
-  { self, deaths }: Pick<Gateway, 'self' | 'deaths'>,
+  gateway: Pick<Gateway, 'self' | 'deaths'>,
 ): Candidacy | undefined {
+  const { self } = gateway;
   const index = order.findIndex((it) => isSame(it, self));
-  if (index < 0) return undefined;
-  // Of our own former sessions nothing is left: the kernel was flushed before this one was opened.
-  const isGone = (it: SessionRef): boolean =>
-    isProvenDead(deaths, it) || (it.gateway === self.gateway && it.session < self.session);
-  if (!order.slice(0, index).every(isGone)) return undefined;
+  if (index < 0 || !order.slice(0, index).every((it) => isGone(it, gateway))) return undefined;
   const outstanding = fence.filter(
-    (it) => !isSame(it, self) && !isGone(it) && (released.get(sessionKey(it)) ?? 0) < epoch,
+    (it) => !isSame(it, self) && !isGone(it, gateway) && (released.get(sessionKey(it)) ?? 0) < epoch,
   );
   return { right: { epoch, index }, outstanding };
+}
+
+/**
+ * Whose death would bring this session nearer to answering: the first that lives before it in the order, or else those of
+ * the fence that did not let go. Nobody else's is worth calling: a session that is called dead never comes back.
+ */
+export function awaitedFor(
+  assignment: Assignment,
+  state: AddressState,
+  gateway: Pick<Gateway, 'self' | 'deaths'>,
+): readonly SessionRef[] {
+  const { order } = assignment;
+  const index = order.findIndex((it) => isSame(it, gateway.self));
+  if (index < 0) return [];
+  const first = order.slice(0, index).find((it) => !isGone(it, gateway));
+  if (first !== undefined) return [first];
+  const { right, outstanding } = decideCandidacy(assignment, state, gateway) ?? NO_CANDIDACY;
+  return state.kernel.kind === 'armed' && compareRights(state.kernel.right, right) >= 0 ? [] : outstanding;
+}
+
+const NO_CANDIDACY: Candidacy = { right: { epoch: 0, index: 0 }, outstanding: [] };
+
+/** Of our own former sessions nothing is left: the kernel was flushed before this one was opened. */
+function isGone(it: SessionRef, { self, deaths }: Pick<Gateway, 'self' | 'deaths'>): boolean {
+  return isProvenDead(deaths, it) || (it.gateway === self.gateway && it.session < self.session);
 }
 
 export function sessionKey({ gateway, session }: SessionRef): string {

@@ -60,6 +60,8 @@ export type PeerMessage =
       readonly configVersion: number;
       /** The session is over and nothing of it answers any more. */
       readonly closed: boolean;
+      /** Gateways whose death would bring the sender nearer to answering; absent: all of them, for want of room. */
+      readonly awaits?: readonly string[];
     }
   | ({
       readonly kind: 'answer';
@@ -91,6 +93,10 @@ export type PeerMessage =
   /** What the sender answers for: sources send there from now on. */
   | { readonly kind: 'moved'; readonly session: number; readonly holdings: readonly Holding[] }
   | { readonly kind: 'moved-ack'; readonly session: number; readonly holdings: readonly Holding[] };
+
+/** Names in `awaits`, and their characters in all: the rest of a heartbeat is small, and it fits 1,400 bytes. */
+export const AWAITED_MAX = 64;
+export const AWAITED_CHARACTERS_MAX = 900;
 
 /** Holdings in one message: at most 80 bytes each, so that it fits 1,400 bytes. */
 export const HOLDINGS_PER_MESSAGE_MAX = 12;

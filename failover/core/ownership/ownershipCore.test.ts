@@ -25,10 +25,10 @@ function assignment(
   return { address: IP, epoch, order, fence, blocksVersion: 1 };
 }
 
-/** Three agents that vote and are gateways, each with its first session, valid. */
-function threeGateways(names: readonly string[] = NODES): OwnershipNetwork {
+/** Three gateways, each with its first session, valid; they are the voters where no others are named. */
+function threeGateways(names: readonly string[] = NODES, config: VoterConfig = CONFIG): OwnershipNetwork {
   const network = new OwnershipNetwork(names);
-  network.tell({ kind: 'configured', config: CONFIG });
+  network.tell({ kind: 'configured', config });
   network.tell({ kind: 'peers', peers: names });
   network.run(Math.ceil(network.durations.startSilenceMs));
   for (const gateway of NODES) network.open(of(gateway));
@@ -128,6 +128,37 @@ test('a gateway that is cut off and comes back within its promise goes on with i
   network.run(1000);
   expect(network.answering(IP)).toEqual(['gw-1']);
   expect(said(network, 'gw-1', 'session-over')).toEqual([]);
+});
+
+test('a standby that is not heard for long is not called dead, and when the holder dies later it takes over', () => {
+  const network = served();
+  network.cut('gw-2');
+  network.run(2000);
+  network.cut();
+  network.run(600);
+  expect(said(network, 'gw-2', 'session-over')).toEqual([]);
+  network.kill('gw-1');
+  network.runUntil(() => network.answering(IP).length > 0, 400);
+  expect(network.answering(IP)).toEqual(['gw-2']);
+});
+
+test('when the holder dies long after its first standby, the second one does not wait much longer', () => {
+  const voters = ['w-1', 'w-2', 'w-3'];
+  const network = threeGateways([...NODES, ...voters], { version: 1, sets: [voters] });
+  network.assign([
+    assignment(
+      1,
+      NODES.map((name) => of(name)),
+    ),
+  ]);
+  network.run(100);
+  network.kill('gw-2');
+  network.run(1000);
+  network.kill('gw-1');
+  const { promiseMs } = network.durations;
+  const darkMs = network.runUntil(() => network.answering(IP).length > 0, 400);
+  expect(network.answering(IP)).toEqual(['gw-3']);
+  expect(darkMs).toBeLessThan(promiseMs + 15);
 });
 
 test('a gateway that comes back for one heartbeat and then dies is called dead all the same', () => {

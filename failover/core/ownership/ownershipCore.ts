@@ -15,6 +15,7 @@ import {
   type AddressState,
   type AddressStep,
   type Assignment,
+  awaitedFor,
   becomeArmed,
   becomeDisarmed,
   becomeToldReleased,
@@ -45,6 +46,7 @@ import {
 } from './holdings.ts';
 import type { Holding, PeerMessage, Right } from './messages.ts';
 import {
+  becomeAwaiting,
   becomeClosing,
   closedUnheard,
   isValid,
@@ -432,6 +434,7 @@ function reconcileAll(state: OwnershipState, nowMs: number, needed: boolean): Ow
   const gateway: Gateway = { self, valid: wasValid && !closing, closing, deaths, nowMs };
   const addresses = new Map(state.addresses);
   const effects: OwnershipEffect[] = [];
+  const awaited = new Set<string>();
   const names = new Set([...state.assignments.keys(), ...state.addresses.keys()]);
   for (const name of names) {
     const known = state.addresses.get(name) ?? SILENT;
@@ -439,9 +442,17 @@ function reconcileAll(state: OwnershipState, nowMs: number, needed: boolean): Ow
     if (step.state === SILENT && !state.assignments.has(name)) addresses.delete(name);
     else if (step.state !== known) addresses.set(name, step.state);
     effects.push(...step.effects, ...sends(throughVoters(state, step)));
+    for (const { gateway: other } of awaitedBy(state, name, step.state)) awaited.add(other);
   }
-  const next = { ...state, addresses, wasValid };
+  const waiting = peer === undefined ? peer : becomeAwaiting(peer, awaited, nowMs);
+  const next = { ...state, addresses, wasValid, peer: waiting };
   return { state: becomeClosed(next, nowMs), effects };
+}
+
+function awaitedBy(state: OwnershipState, name: string, address: AddressState): readonly SessionRef[] {
+  const [assignment, self] = [state.assignments.get(name), selfOf(state)];
+  if (assignment === undefined || self === undefined || state.closing) return [];
+  return awaitedFor(assignment, address, { self, deaths: state.deaths });
 }
 
 /** Who has no session asks nobody, and need not be woken for it. */

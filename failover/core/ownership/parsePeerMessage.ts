@@ -53,7 +53,10 @@ function parseHeartbeat(raw: Json): PeerMessage | undefined {
   const echo = parseEcho(raw);
   const configVersion = natural(raw.configVersion);
   if (echo === undefined || configVersion === undefined || typeof raw.closed !== 'boolean') return undefined;
-  return { kind: 'heartbeat', ...echo, configVersion, closed: raw.closed };
+  const heartbeat = { kind: 'heartbeat', ...echo, configVersion, closed: raw.closed } as const;
+  if (raw.awaits === undefined) return heartbeat;
+  const awaits = list(raw.awaits, name);
+  return awaits === undefined ? undefined : { ...heartbeat, awaits };
 }
 
 function parseEcho(raw: unknown): Echo | undefined {

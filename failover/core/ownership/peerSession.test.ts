@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { deriveDurations } from './durations.ts';
 import type { Verdict } from './messages.ts';
 import {
+  becomeAwaiting,
   becomeClosing,
   isValid,
   openPeerSession,
@@ -113,7 +114,33 @@ test('a heartbeat leaves only when the kernel holds its element, and to every vo
     seq: 1,
     configVersion: 3,
     closed: false,
+    awaits: [],
   });
+});
+
+test('whoever is waited for stands in the heartbeat, which leaves at once when somebody more is', () => {
+  const driven = new Driven().live('ab', T + 100);
+  const awaiting = becomeAwaiting(driven.peer, new Set(['gw-2', 'gw-1']), T + 101);
+  expect(awaiting.nextBeatMs).toBe(T + 101);
+  expect(becomeAwaiting(awaiting, new Set(['gw-1']), T + 102)).toMatchObject({ awaits: ['gw-1'] });
+  expect(becomeAwaiting(awaiting, new Set(['gw-1', 'gw-2']), T + 102)).toBe(awaiting);
+  driven.peer = awaiting;
+  driven.beat(T + 101);
+  expect(driven.outgoing[0]?.message).toMatchObject({ awaits: ['gw-1', 'gw-2'] });
+});
+
+test('a lapsed session does not beat earlier for whom it waits: its own promises may have to run out', () => {
+  const driven = new Driven().live('ab', T + 100).at(T + 500);
+  const { nextBeatMs } = driven.peer;
+  expect(becomeAwaiting(driven.peer, new Set(['gw-1']), T + 500).nextBeatMs).toBe(nextBeatMs);
+});
+
+test('where more are waited for than a packet holds, the heartbeat waits for all', () => {
+  const driven = new Driven().live('ab', T + 100);
+  const many = new Set(Array.from({ length: 65 }, (_, index) => `gw-${index}`));
+  driven.peer = becomeAwaiting(driven.peer, many, T + 101);
+  driven.beat(T + 101);
+  expect(driven.outgoing[0]?.message).not.toHaveProperty('awaits');
 });
 
 test('a session is valid from the moment its insertion was asked for, not from the answer', () => {
@@ -240,14 +267,34 @@ test('a lapse by itself ends nothing: the heartbeats go on', () => {
   expect(driven.beat(T + 500).effects.map(({ kind }) => kind)).toEqual(['beat']);
 });
 
-test('a session whose heartbeats leave and are not answered for L after a lapse ends: its voters may hear it for ever', () => {
+test('a lapsed session that is not answered beats so seldom that every voter has the time to call it dead', () => {
   const driven = new Driven().live('ab', T + 100);
+  for (let count = 0; count < 9; count += 1) driven.beat(driven.peer.nextBeatMs);
+  const beatMs = driven.peer.nextBeatMs;
+  driven.beat(beatMs);
+  expect(driven.effects.map(({ kind }) => kind)).toEqual(['beat']);
+  expect(driven.peer.nextBeatMs).toBe(beatMs + 2 * DURATIONS.promiseMs);
+});
+
+test('a lapsed session beats as ever while a voter takes back that it is dead: only who is heard is granted again', () => {
+  const driven = new Driven().live('ab', T + 100);
+  for (let count = 0; count < 12; count += 1) driven.beat(driven.peer.nextBeatMs);
+  driven.hear('a', driven.peer.seq, { kind: 'retracting' });
   for (let count = 0; count < 9; count += 1) {
-    driven.beat(driven.peer.nextBeatMs);
-    expect(driven.effects.map(({ kind }) => kind)).toEqual(['beat']);
+    const beatMs = driven.peer.nextBeatMs;
+    expect(driven.beat(beatMs).peer.nextBeatMs).toBe(beatMs + DURATIONS.heartbeatMs);
   }
-  driven.at(driven.peer.nextBeatMs).tick();
-  expect(driven.effects).toEqual([{ kind: 'session-over', session: 5, reason: 'no-majority', floor: 5 }]);
+  expect(9 * DURATIONS.heartbeatMs).toBeGreaterThan(DURATIONS.retractionMs);
+});
+
+test('a lapsed session that was long not answered goes on where nobody called it dead, and beats as before', () => {
+  const driven = new Driven().live('ab', T + 100);
+  for (let count = 0; count < 12; count += 1) driven.beat(driven.peer.nextBeatMs);
+  const { seq } = driven.peer;
+  driven.granted('a', seq).granted('b', seq);
+  expect(driven.valid).toBe(true);
+  const beatMs = driven.peer.nextBeatMs;
+  expect(driven.beat(beatMs).peer.nextBeatMs).toBe(beatMs + DURATIONS.heartbeatMs);
 });
 
 test.each([

@@ -6,11 +6,18 @@
  * the sending, whatever stalls in here. `validUntilMs` is the same in user space and fences nothing.
  *
  * A lapse does not end a session: it goes on if a majority of voters never called it dead meanwhile (their generations
- * are those from before). A session that was never valid must become so before its first heartbeat runs out: within that
+ * are those from before). Where its heartbeats leave and nothing comes back its voters may hear it for ever: it beats so
+ * seldom then that their promises run out in between, and whoever waits for its death gets it. A session that was never valid must become so before its first heartbeat runs out: within that
  * time no voter can have called it dead.
  */
 import type { Durations } from './durations.ts';
-import type { Echo, PeerMessage, Verdict } from './messages.ts';
+import {
+  AWAITED_CHARACTERS_MAX,
+  AWAITED_MAX,
+  type Echo,
+  type PeerMessage,
+  type Verdict,
+} from './messages.ts';
 import type { Outgoing } from './voter.ts';
 import { hasMajority, majorityValue, type VoterConfig, votersOf } from './voterConfig.ts';
 
@@ -44,6 +51,8 @@ export interface PeerSession {
   /** Heartbeats that left since the session was last extended. */
   readonly unanswered: number;
   readonly closing: { readonly nextMs: number; readonly left: number } | undefined;
+  /** Gateways whose death would bring this one nearer to answering: the voters are told. Sorted. */
+  readonly awaits: readonly string[];
 }
 
 export type PeerSessionEffect =
@@ -86,7 +95,18 @@ export function openPeerSession(session: number, boot: string, nowMs: number): P
     validUntilMs: 0,
     unanswered: 0,
     closing: undefined,
+    awaits: [],
   };
+}
+
+/** Somebody more is waited for: while the session lives the voters hear of it at once and not with the next heartbeat. */
+export function becomeAwaiting(peer: PeerSession, gateways: ReadonlySet<string>, nowMs: number): PeerSession {
+  const known = new Set(peer.awaits);
+  const more = [...gateways].some((gateway) => !known.has(gateway));
+  if (!more && gateways.size === known.size) return peer;
+  const hurries = more && isValid(peer, nowMs);
+  const nextBeatMs = hurries ? Math.min(nowMs, peer.nextBeatMs) : peer.nextBeatMs;
+  return { ...peer, awaits: [...gateways].toSorted(), nextBeatMs };
 }
 
 export function isValid(peer: PeerSession | undefined, nowMs: number): boolean {
@@ -109,16 +129,19 @@ export function peerTicks(
     nowMs > peer.firstSentMs + durations.sessionMs
   )
     return over(peer, 'no-majority');
-  // Its voters hear it and it does not hear them: while it goes on, nobody would ever call it dead.
-  if (nowMs > peer.validUntilMs && peer.unanswered * durations.heartbeatMs > durations.sessionMs)
-    return over(peer, 'no-majority');
   if (nowMs < peer.nextBeatMs || peer.inserting !== undefined) return stay(peer);
   const seq = peer.seq + 1;
+  const everyMs = isUnheard(peer, durations, nowMs) ? 2 * durations.promiseMs : durations.heartbeatMs;
   return {
-    peer: { ...peer, seq, inserting: { seq, atMs: nowMs }, nextBeatMs: nowMs + durations.heartbeatMs },
+    peer: { ...peer, seq, inserting: { seq, atMs: nowMs }, nextBeatMs: nowMs + everyMs },
     effects: [{ kind: 'beat', session: peer.session, seq }],
     outgoing: [],
   };
+}
+
+/** It lapsed, and heartbeats left for a whole session's length without bringing it back. */
+function isUnheard(peer: PeerSession, { heartbeatMs, sessionMs }: Durations, nowMs: number): boolean {
+  return nowMs > peer.validUntilMs && peer.unanswered * heartbeatMs > sessionMs;
 }
 
 /** The kernel holds the element of `seq`, or could not: only then the heartbeat may leave. */
@@ -140,7 +163,7 @@ export function peerInserted(
 }
 
 function heartbeats(peer: PeerSession, config: VoterConfig, closed: boolean): readonly Outgoing[] {
-  const { session, boot, seq } = peer;
+  const { session, boot, seq, awaits } = peer;
   const message: PeerMessage = {
     kind: 'heartbeat',
     session,
@@ -148,8 +171,14 @@ function heartbeats(peer: PeerSession, config: VoterConfig, closed: boolean): re
     seq,
     configVersion: config.version,
     closed,
+    ...(fitsPacket(awaits) ? { awaits } : {}),
   };
   return votersOf(config).map((to) => ({ to, message }));
+}
+
+/** Beyond it the heartbeat says that it waits for everybody. */
+function fitsPacket(awaits: readonly string[]): boolean {
+  return awaits.length <= AWAITED_MAX && awaits.join('').length <= AWAITED_CHARACTERS_MAX;
 }
 
 /** When the heartbeat that a voter's word echoes was sent; undefined: not ours, or too old to count. */
@@ -180,10 +209,19 @@ export function peerHears(
       // The configuration came with it: what counts by it goes out at once.
       return stay({ ...peer, nextBeatMs: context.nowMs });
     case 'retracting':
-      return stay(peer);
+      return stay(becomeHeard(peer, context));
     default:
       return verdict satisfies never;
   }
+}
+
+/** A voter that takes back its verdict has to hear it all the while: it beats as ever for another session's length. */
+function becomeHeard(
+  peer: PeerSession,
+  { durations, nowMs }: { readonly durations: Durations; readonly nowMs: number },
+): PeerSession {
+  if (!isUnheard(peer, durations, nowMs)) return peer;
+  return { ...peer, unanswered: 0, nextBeatMs: Math.min(peer.nextBeatMs, nowMs + durations.heartbeatMs) };
 }
 
 function extend(

@@ -55,7 +55,14 @@ function settled(state: VoterState): VoterState {
   return { ...state, repeatAtMs: undefined };
 }
 
-/** What the voter would say of gw to another gateway. */
+/** As another gateway makes it by waiting for everybody, and then is gone without a trace. */
+function awaited(state: VoterState, nowMs: number): VoterState {
+  const asked = hears(state, 'other', { session: 1, seq: 1 }, nowMs);
+  const entries = new Map([...asked.entries].filter(([gateway]) => gateway !== 'other'));
+  return { ...asked, entries };
+}
+
+/** What the voter would say of gw to another gateway, which waits for it. */
 function statedOf(state: VoterState, nowMs: number): number {
   const asked = voterHears(state, 'other', heartbeat({ session: 1, seq: 1 }), nowMs);
   return answerOf(asked)?.dead.gw ?? 0;
@@ -67,7 +74,7 @@ const NOW = START + 10_000;
 const LONG_AGO = NOW - promiseMs - retractionMs - 100;
 
 function declared(seq = 10): VoterState {
-  return voterTicks(hears(speaking(), 'gw', { seq }, NOW - 300), NOW - 50).state;
+  return awaited(hears(speaking(), 'gw', { seq }, NOW - 300), NOW - 50);
 }
 
 const STAGES = {
@@ -75,10 +82,11 @@ const STAGES = {
   named: () => becomeAware(speaking(), [{ gateway: 'gw', session: 5 }], NOW - 50),
   granting: () => hears(speaking(), 'gw', {}, NOW - 50),
   overdue: () => hears(speaking(), 'gw', {}, NOW - promiseMs),
+  unheard: () => voterTicks(hears(speaking(), 'gw', {}, NOW - 300), NOW - 50).state,
   declared: () => declared(),
   retracting: () => hears(declared(9), 'gw', { seq: 10 }, NOW - 50),
   waited: () => {
-    const dead = voterTicks(hears(speaking(), 'gw', { seq: 9 }, LONG_AGO), NOW - retractionMs).state;
+    const dead = awaited(hears(speaking(), 'gw', { seq: 9 }, LONG_AGO), NOW - retractionMs);
     return hears(dead, 'gw', { seq: 10 }, NOW - retractionMs);
   },
   closed: () => hears(hears(speaking(), 'gw', {}, NOW - 50), 'gw', { seq: 11, closed: true }, NOW - 40),
@@ -105,6 +113,18 @@ type Outcome = `${string} | dead ${number} | ${string}`;
 const kept = promiseMs - 50;
 /** A retraction that nobody follows up: the session is called dead again a promise after the wait. */
 const again = retractionMs + promiseMs;
+
+/** Nobody waited for it until here; whoever asks what is stated of it does. */
+const HEARD_AGAIN_IN_TIME: Readonly<Record<Heard | 'a tick', Outcome>> = {
+  next: `granted i.0 | dead 4 | promised ${promiseMs}`,
+  again: 'granted i.0 | dead 5 | never',
+  'of another process': 'refused 5 | dead 5 | never',
+  'of a lower session': 'refused 5 | dead 5 | never',
+  'of a higher session': `granted i.0 | dead 5 | promised ${promiseMs}`,
+  'by an older configuration': 'outdated | dead 5 | never',
+  'of its closing': 'refused 5 | dead 5 | never',
+  'a tick': 'no answer | dead 5 | never',
+};
 
 const EXPECTED: Readonly<Record<Stage, Readonly<Record<Heard | 'a tick', Outcome>>>> = {
   unknown: {
@@ -137,16 +157,8 @@ const EXPECTED: Readonly<Record<Stage, Readonly<Record<Heard | 'a tick', Outcome
     'of its closing': 'refused 5 | dead 5 | never',
     'a tick': `no answer | dead 4 | promised ${kept}`,
   },
-  overdue: {
-    next: `retracting | dead 4 | promised ${again}`,
-    again: 'retracting | dead 5 | never',
-    'of another process': 'refused 5 | dead 5 | never',
-    'of a lower session': 'refused 5 | dead 5 | never',
-    'of a higher session': `granted i.0 | dead 5 | promised ${promiseMs}`,
-    'by an older configuration': 'outdated | dead 5 | never',
-    'of its closing': 'refused 5 | dead 5 | never',
-    'a tick': 'no answer | dead 5 | never',
-  },
+  overdue: HEARD_AGAIN_IN_TIME,
+  unheard: HEARD_AGAIN_IN_TIME,
   declared: {
     next: `retracting | dead 4 | promised ${again}`,
     again: 'retracting | dead 5 | never',
@@ -239,7 +251,7 @@ test.each(ROWS)('$name', ({ stage, event }) => {
 });
 
 test('every stage meets every event, and every kind of verdict is given', () => {
-  expect(ROWS).toHaveLength(64);
+  expect(ROWS).toHaveLength(72);
   const outcomes = Object.values(EXPECTED).flatMap((row) => Object.values(row));
   for (const kind of ['no answer', 'granted', 'refused', 'retracting', 'outdated'])
     expect(outcomes.some((outcome) => outcome.startsWith(kind))).toBe(true);
@@ -311,7 +323,7 @@ test('what a voter did not hear while it was none is held against nobody', () =>
 });
 
 test('while it is silent again, a push that was due does not wake the voter for nothing', () => {
-  const pushing = voterTicks(hears(speaking(), 'gw', {}, NOW), NOW + promiseMs).state;
+  const pushing = awaited(hears(speaking(), 'gw', {}, NOW), NOW + promiseMs);
   const left = becomeConfigured(pushing, WITHOUT_V, NOW + promiseMs + 1);
   const back = becomeConfigured(left, { version: 5, sets: CONFIG.sets }, NOW + promiseMs + 2);
   expect(voterWakeMs(back)).toBe(NOW + promiseMs + 1 + startSilenceMs);
@@ -335,6 +347,53 @@ test('a heartbeat that counts by an older configuration is answered with the new
 test('an answer echoes the heartbeat that it is for', () => {
   const answer = answerOf(voterHears(speaking(), 'gw', heartbeat({ session: 7, boot: 'q', seq: 42 }), NOW));
   expect(answer?.echo).toEqual({ session: 7, boot: 'q', seq: 42 });
+});
+
+// Whose death is waited for.
+
+/** gw was heard at NOW for the last time; waiter goes on, waiting for whom it says. */
+function watchedBy(awaits: readonly string[], untilMs: number): VoterStep {
+  let step: VoterStep = { state: hears(speaking(), 'gw', {}, NOW), outgoing: [] };
+  for (let nowMs = NOW, seq = 1; nowMs <= untilMs; nowMs += 10, seq += 1)
+    step = voterHears(step.state, 'waiter', heartbeat({ session: 1, seq, awaits }), nowMs);
+  return step;
+}
+
+test('a session that falls silent is called dead as soon as its promise is over if another gateway waits for it', () => {
+  expect(answerOf(watchedBy(['gw'], NOW + promiseMs - 10))?.dead.gw).toBe(4);
+  expect(pushedBy(watchedBy(['gw'], NOW + promiseMs)).waiter).toMatchObject({ gw: 5 });
+});
+
+test('a session that nobody waits for is not called dead, and goes on when it is heard again', () => {
+  const silent = watchedBy(['another'], NOW + 5000);
+  expect(answerOf(silent)?.dead.gw).toBe(4);
+  expect(pushedBy(silent)).toEqual({});
+  const back = voterHears(silent.state, 'gw', heartbeat({ seq: 11 }), NOW + 5001);
+  expect(answerOf(back)?.verdict).toEqual({ kind: 'granted', generation: 'i.0' });
+});
+
+test('who begins to wait for one that was long not heard is told of its death at once', () => {
+  const { state } = watchedBy([], NOW + 5000);
+  const asks = voterHears(state, 'waiter', heartbeat({ session: 1, seq: 9999, awaits: ['gw'] }), NOW + 5001);
+  expect(answerOf(asks)?.dead.gw).toBe(5);
+});
+
+test('one that is waited for and comes a moment too late was called dead', () => {
+  const { state } = watchedBy(['gw'], NOW + promiseMs - 10);
+  const late = voterHears(state, 'gw', heartbeat({ seq: 11, awaits: [] }), NOW + promiseMs);
+  expect(answerOf(late)?.verdict).toEqual({ kind: 'retracting' });
+});
+
+test.each([
+  { name: 'is not heard itself', last: undefined },
+  { name: 'is closed', last: { seq: 9998, awaits: ['gw'], closed: true } },
+  { name: 'waited only in a heartbeat that was overtaken', last: { seq: 0, awaits: ['gw'] } },
+])('the waiting of a gateway that $name counts for nothing', ({ last }) => {
+  const { state } = watchedBy(last === undefined ? ['gw'] : [], NOW + 20);
+  const said = last === undefined ? state : hears(state, 'waiter', { session: 1, ...last }, NOW + 30);
+  const later = voterTicks(said, NOW + 30 + 2 * promiseMs).state;
+  const back = voterHears(later, 'gw', heartbeat({ seq: 11 }), NOW + 31 + 2 * promiseMs);
+  expect(answerOf(back)?.verdict.kind).toBe('granted');
 });
 
 // What a voter tells unasked.

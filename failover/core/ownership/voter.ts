@@ -1,5 +1,7 @@
 /**
- * One agent as a voter: grants heartbeats of gateway sessions, and calls a session dead when its promise has run out.
+ * One agent as a voter: grants heartbeats of gateway sessions, and calls a session dead when its promise has run out and
+ * somebody who lives waits for that. A session that nobody waits for is only unheard: should it be heard again it goes
+ * on, so that a stall that meets all standbys does not cost the last of them its rank while no API server gives another.
  * Nothing is persisted: a voter that starts, or that joins the voters again, is silent until what it said in its former
  * life has run out everywhere.
  *
@@ -21,6 +23,8 @@ interface Entry {
   readonly grantedAtMs: number;
   readonly stage:
     | { readonly kind: 'granting' }
+    /** Its promise has run out. It was not called dead: nobody waits for it. */
+    | { readonly kind: 'unheard' }
     | { readonly kind: 'declared' }
     | { readonly kind: 'retracting'; readonly untilMs: number };
   /** How often a declaration of this session was taken back. */
@@ -29,6 +33,8 @@ interface Entry {
   readonly closed: boolean;
   /** When it was begun, called dead or closed: news for a while. */
   readonly changedMs: number;
+  /** Gateways whose death it waits for; undefined: all. */
+  readonly awaits: readonly string[] | undefined;
 }
 
 export interface VoterState {
@@ -96,8 +102,13 @@ export function becomeConfigured(state: VoterState, config: VoterConfig, nowMs: 
 }
 
 function heardAnew(entry: Entry, atMs: number): Entry {
-  const retractions = entry.stage.kind === 'granting' ? entry.retractions : entry.retractions + 1;
+  const retractions = wasCalledDead(entry) ? entry.retractions + 1 : entry.retractions;
   return { ...entry, grantedAtMs: atMs, stage: { kind: 'granting' }, retractions };
+}
+
+/** And that was not taken back since. */
+function wasCalledDead({ stage }: Entry): boolean {
+  return stage.kind === 'declared' || stage.kind === 'retracting';
 }
 
 /** Sessions that assignments name: one that is never heard has to be called dead all the same. */
@@ -130,6 +141,7 @@ function newEntry(
     retractions: 0,
     closed: false,
     changedMs: nowMs,
+    awaits: [],
   };
 }
 
@@ -146,10 +158,12 @@ export function voterHears(
   const known = declared.state.entries.get(gateway);
   if (known === undefined && declared.state.entries.size >= GATEWAYS_MAX) return declared;
   const { entry, verdict } = judge(declared.state, known, heartbeat, nowMs);
+  const { session, boot, seq, configVersion } = heartbeat;
   const entries =
     entry === undefined ? declared.state.entries : new Map(declared.state.entries).set(gateway, entry);
-  const next = { ...declared.state, entries };
-  const { session, boot, seq, configVersion } = heartbeat;
+  // What it waits for may be the death of one that nobody waited for before.
+  const awaited = voterTicks({ ...declared.state, entries }, nowMs);
+  const next = awaited.state;
   const answer: PeerMessage = {
     kind: 'answer',
     echo: { session, boot, seq },
@@ -164,7 +178,12 @@ export function voterHears(
   const pushed = ended ? push(next, nowMs) : { state: next, outgoing: [] };
   return {
     state: pushed.state,
-    outgoing: [...declared.outgoing, { to: gateway, message: answer }, ...pushed.outgoing],
+    outgoing: [
+      ...declared.outgoing,
+      { to: gateway, message: answer },
+      ...awaited.outgoing,
+      ...pushed.outgoing,
+    ],
   };
 }
 
@@ -175,11 +194,11 @@ function judge(
   heartbeat: Extract<PeerMessage, { readonly kind: 'heartbeat' }>,
   nowMs: number,
 ): { readonly entry?: Entry; readonly verdict: Verdict } {
-  const { session, boot, seq } = heartbeat;
+  const { session, boot, seq, awaits } = heartbeat;
   if (heartbeat.configVersion < (state.config?.version ?? 0) && !heartbeat.closed)
     return { verdict: { kind: 'outdated' } };
   if (known === undefined || session > known.session) {
-    const entry = { ...newEntry(session, { boot, seq, nowMs }), closed: heartbeat.closed };
+    const entry = { ...newEntry(session, { boot, seq, nowMs }), closed: heartbeat.closed, awaits };
     return { entry, verdict: granted(state, entry) };
   }
   const foreign = known.boot !== '' && known.boot !== boot;
@@ -190,7 +209,8 @@ function judge(
       entry: { ...known, boot, closed: true, changedMs: nowMs },
       verdict: { kind: 'refused', highest: session },
     };
-  return judgeCurrent(state, { ...known, boot }, { seq, nowMs });
+  const heard = seq > known.seq ? { ...known, boot, awaits } : { ...known, boot };
+  return judgeCurrent(state, heard, { seq, nowMs });
 }
 
 function judgeCurrent(
@@ -203,7 +223,7 @@ function judgeCurrent(
   if (seq <= known.seq)
     return {
       entry: known,
-      verdict: stage.kind === 'granting' ? granted(state, known) : { kind: 'retracting' },
+      verdict: wasCalledDead(known) ? { kind: 'retracting' } : granted(state, known),
     };
   switch (stage.kind) {
     case 'declared': {
@@ -218,8 +238,9 @@ function judgeCurrent(
       const entry = { ...heardAnew(known, nowMs), seq };
       return { entry, verdict: granted(state, entry) };
     }
-    case 'granting': {
-      const entry = { ...known, seq, grantedAtMs: nowMs };
+    case 'granting':
+    case 'unheard': {
+      const entry = { ...heardAnew(known, nowMs), seq };
       return { entry, verdict: granted(state, entry) };
     }
     default:
@@ -231,20 +252,50 @@ function granted({ incarnation }: VoterState, { retractions }: Entry): Verdict {
   return { kind: 'granted', generation: `${incarnation}.${retractions}` };
 }
 
-/** Calls sessions dead whose promise has run out, and tells every gateway that is alive. */
+/** Calls sessions dead whose promise has run out and that are waited for, and tells every gateway that is alive. */
 export function voterTicks(state: VoterState, nowMs: number): VoterStep {
   const { config } = state;
   if (config === undefined || !isVoter(config, state.node) || nowMs < state.silentUntilMs)
     return { state, outgoing: [] };
-  const overdue = [...state.entries].filter(([, entry]) => isOverdue(entry, state.durations, nowMs));
-  if (overdue.length > 0) {
-    const entries = new Map(state.entries);
-    for (const [gateway, entry] of overdue)
+  const silenced = silenceOverdue(state, nowMs);
+  const dead = [...silenced.entries].filter(
+    ([gateway, { stage }]) => stage.kind === 'unheard' && isAwaited(silenced, gateway),
+  );
+  if (dead.length > 0) {
+    const entries = new Map(silenced.entries);
+    for (const [gateway, entry] of dead)
       entries.set(gateway, { ...entry, stage: { kind: 'declared' }, changedMs: nowMs });
-    return push({ ...state, entries }, nowMs);
+    return push({ ...silenced, entries }, nowMs);
   }
-  if (state.repeatAtMs === undefined || nowMs < state.repeatAtMs) return { state, outgoing: [] };
-  return { state: { ...state, repeatAtMs: undefined }, outgoing: pushes(state, nowMs) };
+  if (silenced.repeatAtMs === undefined || nowMs < silenced.repeatAtMs)
+    return { state: silenced, outgoing: [] };
+  return { state: { ...silenced, repeatAtMs: undefined }, outgoing: pushes(silenced, nowMs) };
+}
+
+/** Its promise is over. What was called dead before and fell silent again is dead without anybody's waiting. */
+function silenceOverdue(state: VoterState, nowMs: number): VoterState {
+  const overdue = [...state.entries].filter(([, entry]) => isOverdue(entry, state.durations, nowMs));
+  if (overdue.length === 0) return state;
+  const entries = new Map(state.entries);
+  for (const [gateway, entry] of overdue)
+    entries.set(
+      gateway,
+      wasCalledDead(entry)
+        ? { ...entry, stage: { kind: 'declared' }, changedMs: nowMs }
+        : { ...entry, stage: { kind: 'unheard' } },
+    );
+  return { ...state, entries };
+}
+
+/** Some other session that is heard waits for the death of this gateway's. */
+function isAwaited({ entries }: VoterState, gateway: string): boolean {
+  return [...entries].some(
+    ([other, { stage, closed, awaits }]) =>
+      other !== gateway &&
+      (stage.kind === 'granting' || stage.kind === 'retracting') &&
+      !closed &&
+      (awaits === undefined || awaits.includes(gateway)),
+  );
 }
 
 function isOverdue(entry: Entry, durations: Durations, nowMs: number): boolean {
@@ -260,6 +311,7 @@ function deadlineOf({ stage, closed, grantedAtMs }: Entry, { promiseMs }: Durati
       return grantedAtMs + promiseMs;
     case 'retracting':
       return stage.untilMs + promiseMs;
+    case 'unheard':
     case 'declared':
       return undefined;
     default:

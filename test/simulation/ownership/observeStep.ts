@@ -20,6 +20,7 @@ export function observeStep(ground: Ground, node: SimNode, step: ObservedStep): 
     ground.checker.silenced(node);
     ground.coverage.hit(after.voter.config?.sets.length === 2 ? 'voters: joint' : 'voters: stable again');
   }
+  if (before.voter.entries !== after.voter.entries) observeVoter(ground, step);
   if (before.deaths.verdicts !== after.deaths.verdicts && event.kind === 'received')
     ground.coverage.hit('death: concluded');
   if (event.kind === 'received' && event.message.kind === 'ask' && event.message.target.gateway !== node.name)
@@ -47,9 +48,20 @@ function observeAddresses(
   }
 }
 
+function observeVoter({ coverage }: Ground, { before, after }: ObservedStep): void {
+  for (const [gateway, { stage }] of after.voter.entries) {
+    const was = before.voter.entries.get(gateway)?.stage.kind;
+    if (was === stage.kind) continue;
+    if (stage.kind === 'unheard') coverage.hit('voter: not heard and not waited for');
+    if (was === 'unheard' && stage.kind === 'declared') coverage.hit('voter: waited for later');
+  }
+}
+
 function observePeer({ coverage }: Ground, { before, after, nowMs }: ObservedStep): void {
   const [was, is] = [before.peer, after.peer];
   if (was === undefined || is === undefined || was.session !== is.session) return;
+  if (is.nextBeatMs > was.nextBeatMs && is.nextBeatMs > nowMs + after.durations.promiseMs)
+    coverage.hit('session: beats seldom');
   if (was.validUntilMs > 0 && was.validUntilMs < nowMs && is.validUntilMs > was.validUntilMs)
     coverage.hit('session: revived after a lapse');
 }

@@ -6,15 +6,18 @@
 import type { WorldBug } from './ground.ts';
 import type { Scenario } from './playScenario.ts';
 import {
+  A_STALL_MEETS_EVERY_STANDBY,
   A_VOTER_FORGETS_ITS_VERDICT,
   AN_ARMING_FAILS_AND_ITS_RIGHT_GOES,
   CALLED_DEAD_BY_ONE_AND_LATER_BY_ANOTHER,
   ENDED_WHILE_ITS_LEASE_IS_RENEWED,
   GRANTED_AT_THE_LAST_MOMENT_AND_NOT_HEARD_AGAIN,
   HEARD_BY_ONE_THAT_CALLED_IT_DEAD,
+  NOBODY_HEARS_THE_STANDBYS,
   OLD_VOTERS_LEARN_AT_THE_LAST_MOMENT,
   ONE_HALF_LEARNS_OF_NEW_VOTERS,
   RESTARTED_AGENTS_KNOW_OLD_VOTERS,
+  THE_HOLDER_IS_NOT_ANSWERED,
   THE_NEXT_HOLDER_DIES_BEFORE_IT_ASKS,
 } from './scenarios.ts';
 
@@ -37,24 +40,24 @@ export type PlantedBug = {
 
 /** Seeds that found a bug last, where the first does not; `hunt.ts` prints them. */
 const LAST_SEEN: Readonly<Record<string, number>> = {
-  'names instead of sessions': 3,
+  'names instead of sessions': 12,
   'no fence': 2,
-  'margin 0': 85,
+  'margin 0': 42,
   'margin 1+ρ without g': 80,
-  'revival without generations': 157,
+  'revival without generations': 6,
   'fence not inherited': 115,
-  'fence of the old owner only': 16,
-  'statements never expire': 74,
-  'no retraction wait': 74,
+  'fence of the old owner only': 30,
+  'statements never expire': 16,
+  'no retraction wait': 90,
   'a right that was given up is used': 2,
-  'a gateway names itself first': 42,
+  'a gateway names itself first': 13,
   'release before the kernel confirmed': 3,
   're-arming with the remaining time': 42,
   'no flush before a new session': 19,
-  'blind write': 4,
-  'epochs begin anew with a new object': 2,
-  'a lease that stood still proves a death': 40,
-  'an address is announced once': 3,
+  'blind write': 14,
+  'epochs begin anew with a new object': 12,
+  'a lease that stood still proves a death': 29,
+  'an address is announced once': 27,
 };
 
 function patched(name: string, file: string, find: string, replace: string): PlantedBug {
@@ -193,6 +196,42 @@ export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenar
       PEER_SESSION,
       'const seq = majorityValue(config, counts);',
       'const seq = majorityValue(config, (voter) => peer.grants.get(voter)?.seq);',
+    ),
+  },
+  {
+    scenario: A_STALL_MEETS_EVERY_STANDBY,
+    bug: patched(
+      'whoever is not heard is called dead',
+      VOTER,
+      'awaits === undefined || awaits.includes(gateway)',
+      'awaits === undefined || awaits.length >= 0',
+    ),
+  },
+  {
+    scenario: A_STALL_MEETS_EVERY_STANDBY,
+    bug: patched(
+      'nobody is waited for',
+      ADDRESSES,
+      'if (first !== undefined) return [first];',
+      'if (first !== undefined) return [];',
+    ),
+  },
+  {
+    scenario: THE_HOLDER_IS_NOT_ANSWERED,
+    bug: patched(
+      'a session that is not answered goes on beating',
+      PEER_SESSION,
+      '? 2 * durations.promiseMs :',
+      '? durations.heartbeatMs :',
+    ),
+  },
+  {
+    scenario: NOBODY_HEARS_THE_STANDBYS,
+    bug: patched(
+      'a session that is not answered ends',
+      PEER_SESSION,
+      'if (nowMs < peer.nextBeatMs || peer.inserting !== undefined) return stay(peer);',
+      "if (isUnheard(peer, durations, nowMs)) return over(peer, 'no-majority');\n  if (nowMs < peer.nextBeatMs || peer.inserting !== undefined) return stay(peer);",
     ),
   },
   {

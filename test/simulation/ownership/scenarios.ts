@@ -3,6 +3,7 @@
  * seldom. With that rule taken away the same chain breaks it. X holds the address, Y is the other gateway.
  */
 import { CLOCK_RATE_ERROR } from '../../../failover/core/ownership/durations.ts';
+import { Violation } from './checker.ts';
 import type { Scenario, Stage } from './playScenario.ts';
 import type { SimNode } from './simNode.ts';
 
@@ -153,6 +154,46 @@ export const GRANTED_AT_THE_LAST_MOMENT_AND_NOT_HEARD_AGAIN: Scenario = {
   },
 };
 
+export const A_STALL_MEETS_EVERY_STANDBY: Scenario = {
+  name: 'the holder loses its power while every standby stalls, and no API server answers',
+  shape: { gateways: 3 },
+  play({ world, holder: x, at }) {
+    world.ground.api.outages += 1;
+    for (const standby of world.gateways.filter((it) => it !== x)) at(20, () => standby.agent?.block(400));
+    at(30, () => x.powerOff(2 * FAR_MS));
+  },
+  after: oneAnswers,
+};
+
+export const NOBODY_HEARS_THE_STANDBYS: Scenario = {
+  name: 'nothing of the voters reaches the standbys for a while, then the holder loses its power, without an API server',
+  shape: { gateways: 3 },
+  play({ world, holder: x, at, cut }) {
+    world.ground.api.outages += 1;
+    for (const voter of ['w0', 'w1', 'w2'])
+      for (const standby of world.gateways.filter((it) => it !== x)) cut(voter, standby.name, 20, 1500);
+    at(2500, () => x.powerOff(2 * FAR_MS));
+  },
+  after: oneAnswers,
+};
+
+export const THE_HOLDER_IS_NOT_ANSWERED: Scenario = {
+  name: 'the voters hear the holder, which hears none of them, and no API server answers',
+  play({ world, holder: x, cut }) {
+    world.ground.api.outages += 1;
+    for (const voter of ['w0', 'w1', 'w2']) cut(voter, x.name, 20, 2 * FAR_MS);
+  },
+  after: oneAnswers,
+};
+
+/** Somebody else, since long before the end. */
+function oneAnswers({ world, holder }: Stage): void {
+  const { queue, checker } = world.ground;
+  const names = checker.answerersOf(world.addresses[0] ?? '').map(({ name }) => name);
+  if (names.length !== 1 || names[0] === holder.name)
+    throw new Violation('L1', queue.nowMs, `answered by ${names.join(', ') || 'nobody'}`);
+}
+
 export const SCENARIOS: readonly Scenario[] = [
   A_VOTER_FORGETS_ITS_VERDICT,
   ONE_HALF_LEARNS_OF_NEW_VOTERS,
@@ -164,4 +205,7 @@ export const SCENARIOS: readonly Scenario[] = [
   THE_NEXT_HOLDER_DIES_BEFORE_IT_ASKS,
   CALLED_DEAD_BY_ONE_AND_LATER_BY_ANOTHER,
   GRANTED_AT_THE_LAST_MOMENT_AND_NOT_HEARD_AGAIN,
+  A_STALL_MEETS_EVERY_STANDBY,
+  NOBODY_HEARS_THE_STANDBYS,
+  THE_HOLDER_IS_NOT_ANSWERED,
 ];
