@@ -29,22 +29,27 @@ export function becomeStated(deaths: Deaths, voter: string, statement: Statement
 
 /** All that a majority of every set states at this moment, freshly and under no newer configuration than ours. */
 export function concludeDeaths(deaths: Deaths, config: VoterConfig, nowMs: number): Deaths {
-  const fresh = new Map(
-    [...deaths.statements].filter(([, it]) => nowMs < it.freshUntilMs && it.configVersion <= config.version),
-  );
-  const gateways = new Set([...fresh.values()].flatMap(({ dead }) => Object.keys(dead)));
-  const found = [...gateways].flatMap((gateway) => {
-    const upTo = majorityValue(config, (voter) => statedUpTo(fresh.get(voter), gateway));
-    return upTo === undefined ? [] : [{ gateway, session: upTo }];
-  });
-  return becomeProven(deaths, found);
+  const isFresh = (it: Statement): boolean => nowMs < it.freshUntilMs && it.configVersion <= config.version;
+  const found = new Map<string, SessionRef>();
+  for (const statement of deaths.statements.values()) {
+    if (!isFresh(statement)) continue;
+    for (const gateway of Object.keys(statement.dead)) {
+      // Nearly every statement repeats what was concluded long ago.
+      if ((statement.dead[gateway] ?? 0) <= (deaths.verdicts.get(gateway) ?? 0)) continue;
+      if (found.has(gateway)) continue;
+      const upTo = majorityValue(config, (voter) => {
+        const stated = deaths.statements.get(voter);
+        return stated !== undefined && isFresh(stated) ? statedUpTo(stated, gateway) : undefined;
+      });
+      if (upTo !== undefined) found.set(gateway, { gateway, session: upTo });
+    }
+  }
+  return becomeProven(deaths, [...found.values()]);
 }
 
 /** A node may be named like a member of every object. */
-function statedUpTo(statement: Statement | undefined, gateway: string): number | undefined {
-  return statement !== undefined && Object.hasOwn(statement.dead, gateway)
-    ? statement.dead[gateway]
-    : undefined;
+function statedUpTo({ dead }: Statement, gateway: string): number | undefined {
+  return Object.hasOwn(dead, gateway) ? dead[gateway] : undefined;
 }
 
 /** Deaths that others have proven, or that a gateway's later session proves. */

@@ -35,6 +35,7 @@ import {
   NO_DEATHS,
 } from './deaths.ts';
 import type { Durations } from './durations.ts';
+import { earlier } from './earlier.ts';
 import {
   type Announcing,
   acknowledge,
@@ -158,7 +159,7 @@ export function stepOwnership(state: OwnershipState, event: OwnershipEvent): Own
   const announced = announceArmed(state, settled.state, event.nowMs);
   const told = announceAgain(announced.state.announcing, state.peers, event.nowMs);
   return {
-    state: { ...announced.state, announcing: told.announcing },
+    state: withAnnouncing(announced.state, told.announcing),
     effects: [
       ...absorbed.effects,
       ...ticked.effects,
@@ -203,10 +204,30 @@ function absorb(state: OwnershipState, event: OwnershipEvent): OwnershipStep {
 }
 
 function only(state: OwnershipState): OwnershipStep {
-  return { state, effects: [] };
+  return { state, effects: NOTHING };
 }
 
+/** A step that changes nothing of a part hands the same state on: most of them are heartbeats and their answers. */
+function withVoter(state: OwnershipState, voter: VoterState): OwnershipState {
+  return voter === state.voter ? state : { ...state, voter };
+}
+
+function withDeaths(state: OwnershipState, deaths: Deaths): OwnershipState {
+  return deaths === state.deaths ? state : { ...state, deaths };
+}
+
+function withPeer(state: OwnershipState, peer: PeerSession): OwnershipState {
+  return peer === state.peer ? state : { ...state, peer };
+}
+
+function withAnnouncing(state: OwnershipState, announcing: Announcing): OwnershipState {
+  return announcing === state.announcing ? state : { ...state, announcing };
+}
+
+const NOTHING: readonly never[] = [];
+
 function sends(outgoing: readonly Outgoing[]): readonly OwnershipEffect[] {
+  if (outgoing.length === 0) return NOTHING;
   return outgoing.map(({ to, message }) => ({ kind: 'send', to, message }));
 }
 
@@ -265,9 +286,7 @@ function open(
 
 function absorbPeer(state: OwnershipState, step: PeerSessionStep): OwnershipStep {
   const over = step.effects.some(({ kind }) => kind === 'session-over' || kind === 'session-closed');
-  const next = over
-    ? { ...state, peer: undefined, announcing: NOT_ANNOUNCING }
-    : { ...state, peer: step.peer };
+  const next = over ? { ...state, peer: undefined, announcing: NOT_ANNOUNCING } : withPeer(state, step.peer);
   return { state: next, effects: [...step.effects, ...sends(step.outgoing)] };
 }
 
@@ -308,13 +327,13 @@ function hear(state: OwnershipState, from: string, message: PeerMessage, nowMs: 
   switch (message.kind) {
     case 'heartbeat': {
       const heard = voterHears(state.voter, from, message, nowMs);
-      return { state: { ...state, voter: heard.state }, effects: sends(heard.outgoing) };
+      return { state: withVoter(state, heard.state), effects: sends(heard.outgoing) };
     }
     case 'answer': {
       const configured =
         message.config === undefined
           ? state
-          : { ...state, voter: becomeConfigured(state.voter, message.config, nowMs) };
+          : withVoter(state, becomeConfigured(state.voter, message.config, nowMs));
       return hearAnswer(hearStatements(configured, from, message, nowMs), from, message, nowMs);
     }
     case 'statements':
@@ -381,7 +400,7 @@ function hearStatements(
   const sentMs = peer === undefined ? undefined : sentAtMs(peer, echo);
   if (sentMs === undefined || config === undefined) return state;
   const statement = { dead, freshUntilMs: sentMs + durations.statementMs, configVersion };
-  return { ...state, deaths: concludeDeaths(becomeStated(state.deaths, voter, statement), config, nowMs) };
+  return withDeaths(state, concludeDeaths(becomeStated(state.deaths, voter, statement), config, nowMs));
 }
 
 function hearAnswer(
@@ -400,7 +419,7 @@ function hearAnswer(
 
 function tickAll(state: OwnershipState, nowMs: number): OwnershipStep {
   const voted = voterTicks(state.voter, nowMs);
-  const next = { ...state, voter: voted.state };
+  const next = withVoter(state, voted.state);
   const { peer, durations } = next;
   const { config } = next.voter;
   if (peer === undefined || config === undefined) {
@@ -421,8 +440,15 @@ function needsReconciling(before: OwnershipState, after: OwnershipState, event: 
     before.deaths.verdicts !== after.deaths.verdicts ||
     before.peer?.session !== after.peer?.session ||
     after.wasValid !== isValid(after.peer, event.nowMs) ||
-    [...after.addresses.values()].some(({ asking }) => asking !== undefined && event.nowMs >= asking.nextMs)
+    event.nowMs >= (askWakeMs(after) ?? Number.POSITIVE_INFINITY)
   );
+}
+
+/** When somebody is to be asked again; undefined: nobody is asked. */
+function askWakeMs({ addresses }: OwnershipState): number | undefined {
+  let wakeMs: number | undefined;
+  for (const { asking } of addresses.values()) wakeMs = earlier(wakeMs, asking?.nextMs);
+  return wakeMs;
 }
 
 function reconcileAll(state: OwnershipState, nowMs: number, needed: boolean): OwnershipStep {
@@ -527,13 +553,11 @@ export function changingAddresses({ addresses }: OwnershipState): ReadonlySet<st
 /** The runner calls `tick` then at the latest. */
 export function ownershipWakeMs(state: OwnershipState): number | undefined {
   const { peer, voter, durations } = state;
-  const times = [
-    voterWakeMs(voter),
-    peer === undefined || voter.config === undefined ? undefined : peerWakeMs(peer, durations),
-    ...[...state.addresses.values()].map(({ asking }) => asking?.nextMs),
-    announceWakeMs(state.announcing),
-  ].filter((time) => time !== undefined);
-  return times.length === 0 ? undefined : Math.min(...times);
+  const peerMs = peer === undefined || voter.config === undefined ? undefined : peerWakeMs(peer, durations);
+  return earlier(
+    earlier(voterWakeMs(voter), peerMs),
+    earlier(askWakeMs(state), announceWakeMs(state.announcing)),
+  );
 }
 
 /** What this node says of itself: each part confirmed by the kernel or a promise that is kept. */

@@ -44,8 +44,8 @@ export interface PeerSession {
   readonly firstSentMs: number | undefined;
   /** Voter → its newest grant. */
   readonly grants: ReadonlyMap<string, Grant>;
-  /** Voter → the generation that counted when the session was last extended. */
-  readonly baseline: ReadonlyMap<string, string>;
+  /** The grants, and so the generations, that counted when the session was last extended. */
+  readonly baseline: ReadonlyMap<string, Grant>;
   /** 0: never. */
   readonly validUntilMs: number;
   /** Heartbeats that left since the session was last extended. */
@@ -236,7 +236,8 @@ function extend(
   // Of a lapsed session only those grants count that are of the generation from before the lapse.
   const counts = (voter: string): number | undefined => {
     const grant = peer.grants.get(voter);
-    if (grant === undefined || (lapsed && grant.generation !== peer.baseline.get(voter))) return undefined;
+    if (grant === undefined || (lapsed && grant.generation !== peer.baseline.get(voter)?.generation))
+      return undefined;
     return grant.seq;
   };
   if (lapsed && !hasMajority(config, (voter) => !wasCalledDead(peer, voter)))
@@ -246,17 +247,16 @@ function extend(
   if (sent === undefined) return stay(peer);
   const validUntilMs = sent.atMs + durations.sessionMs;
   if (validUntilMs <= peer.validUntilMs || validUntilMs < nowMs) return stay(peer);
-  const baseline = new Map([...peer.grants].map(([voter, { generation }]) => [voter, generation]));
   return {
-    peer: { ...peer, validUntilMs, baseline, unanswered: 0 },
+    peer: { ...peer, validUntilMs, baseline: peer.grants, unanswered: 0 },
     effects: [{ kind: 'grant', session: peer.session, seq: sent.seq }],
     outgoing: [],
   };
 }
 
 function wasCalledDead(peer: PeerSession, voter: string): boolean {
-  const [before, now] = [peer.baseline.get(voter), peer.grants.get(voter)?.generation];
-  return now !== undefined && before !== now;
+  const [before, now] = [peer.baseline.get(voter), peer.grants.get(voter)];
+  return now !== undefined && before?.generation !== now.generation;
 }
 
 export function over(peer: PeerSession, reason: OverReason, highest = 0): PeerSessionStep {

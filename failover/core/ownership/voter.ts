@@ -10,6 +10,7 @@
  */
 import type { SessionRef } from '../egressIp.ts';
 import type { Durations } from './durations.ts';
+import { earlier } from './earlier.ts';
 import type { DeadTable, PeerMessage, Verdict } from './messages.ts';
 import { isVoter, type VoterConfig } from './voterConfig.ts';
 
@@ -164,14 +165,14 @@ export function voterHears(
   // What it waits for may be the death of one that nobody waited for before.
   const awaited = voterTicks({ ...declared.state, entries }, nowMs);
   const next = awaited.state;
-  const answer: PeerMessage = {
+  const plain: PeerMessage = {
     kind: 'answer',
     echo: { session, boot, seq },
     verdict,
     dead: deadTable(next, nowMs),
     configVersion: config.version,
-    ...(configVersion < config.version ? { config } : {}),
   };
+  const answer: PeerMessage = configVersion < config.version ? { ...plain, config } : plain;
   // A session that ends by its own word is news for every other gateway, as a declaration is.
   const ended =
     entry !== undefined && (heartbeat.closed || entry.session > (state.entries.get(gateway)?.session ?? 0));
@@ -258,15 +259,13 @@ export function voterTicks(state: VoterState, nowMs: number): VoterStep {
   if (config === undefined || !isVoter(config, state.node) || nowMs < state.silentUntilMs)
     return { state, outgoing: [] };
   const silenced = silenceOverdue(state, nowMs);
-  const dead = [...silenced.entries].filter(
-    ([gateway, { stage }]) => stage.kind === 'unheard' && isAwaited(silenced, gateway),
-  );
-  if (dead.length > 0) {
-    const entries = new Map(silenced.entries);
-    for (const [gateway, entry] of dead)
-      entries.set(gateway, { ...entry, stage: { kind: 'declared' }, changedMs: nowMs });
-    return push({ ...silenced, entries }, nowMs);
+  let entries: Map<string, Entry> | undefined;
+  for (const [gateway, entry] of silenced.entries) {
+    if (entry.stage.kind !== 'unheard' || !isAwaited(silenced, gateway)) continue;
+    entries ??= new Map(silenced.entries);
+    entries.set(gateway, { ...entry, stage: { kind: 'declared' }, changedMs: nowMs });
   }
+  if (entries !== undefined) return push({ ...silenced, entries }, nowMs);
   if (silenced.repeatAtMs === undefined || nowMs < silenced.repeatAtMs)
     return { state: silenced, outgoing: [] };
   return { state: { ...silenced, repeatAtMs: undefined }, outgoing: pushes(silenced, nowMs) };
@@ -274,17 +273,18 @@ export function voterTicks(state: VoterState, nowMs: number): VoterStep {
 
 /** Its promise is over. What was called dead before and fell silent again is dead without anybody's waiting. */
 function silenceOverdue(state: VoterState, nowMs: number): VoterState {
-  const overdue = [...state.entries].filter(([, entry]) => isOverdue(entry, state.durations, nowMs));
-  if (overdue.length === 0) return state;
-  const entries = new Map(state.entries);
-  for (const [gateway, entry] of overdue)
+  let entries: Map<string, Entry> | undefined;
+  for (const [gateway, entry] of state.entries) {
+    if (!isOverdue(entry, state.durations, nowMs)) continue;
+    entries ??= new Map(state.entries);
     entries.set(
       gateway,
       wasCalledDead(entry)
         ? { ...entry, stage: { kind: 'declared' }, changedMs: nowMs }
         : { ...entry, stage: { kind: 'unheard' } },
     );
-  return { ...state, entries };
+  }
+  return entries === undefined ? state : { ...state, entries };
 }
 
 /** Some other session that is heard waits for the death of this gateway's. */
@@ -352,7 +352,7 @@ function deadTable({ entries, named }: VoterState, nowMs: number): DeadTable {
 /** When something changes by time alone; undefined: nothing will. */
 export function voterWakeMs(state: VoterState): number | undefined {
   if (state.config === undefined || !isVoter(state.config, state.node)) return undefined;
-  const times = [...state.entries.values()].map((entry) => deadlineOf(entry, state.durations));
-  const known = [...times, state.repeatAtMs].filter((time) => time !== undefined);
-  return known.length === 0 ? undefined : Math.max(state.silentUntilMs, Math.min(...known));
+  let wakeMs = state.repeatAtMs;
+  for (const entry of state.entries.values()) wakeMs = earlier(wakeMs, deadlineOf(entry, state.durations));
+  return wakeMs === undefined ? undefined : Math.max(state.silentUntilMs, wakeMs);
 }

@@ -13,7 +13,8 @@ export function isVoter({ sets }: VoterConfig, node: string): boolean {
 
 /** Every node of every set, once. */
 export function votersOf({ sets }: VoterConfig): readonly string[] {
-  return [...new Set(sets.flat())];
+  const [only = [], ...more] = sets;
+  return more.length === 0 ? only : [...new Set(sets.flat())];
 }
 
 export function majorityOf(set: readonly string[]): number {
@@ -35,9 +36,14 @@ export function majorityValue(
 ): number | undefined {
   let least: number | undefined;
   for (const set of sets) {
-    const values = set.flatMap((voter) => reachedBy(voter) ?? []).toSorted((a, b) => b - a);
-    const reached = values[majorityOf(set) - 1];
-    if (reached === undefined) return undefined;
+    const values: number[] = [];
+    for (const voter of set) {
+      const value = reachedBy(voter);
+      if (value !== undefined) values.push(value);
+    }
+    const majority = majorityOf(set);
+    if (values.length < majority) return undefined;
+    const reached = values.sort((a, b) => b - a)[majority - 1] ?? 0;
     least = least === undefined ? reached : Math.min(least, reached);
   }
   return least;
