@@ -7,7 +7,7 @@ export class Coverage {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
   }
 
-  add(other: Coverage): void {
+  add(other: Pick<Coverage, 'counts'>): void {
     for (const [name, count] of other.counts) this.counts.set(name, (this.counts.get(name) ?? 0) + count);
   }
 

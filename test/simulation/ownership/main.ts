@@ -4,8 +4,9 @@ import { Coverage } from './coverage.ts';
 import { showFault } from './faults.ts';
 import { printFigures } from './figures.ts';
 import { percentiles } from './percentiles.ts';
-import { shrink } from './shrink.ts';
+import type { Batch, SeedRange } from './runSeeds.ts';
 import { simulate } from './simulate.ts';
+import { spreadSeeds } from './spreadSeeds.ts';
 
 const { values } = parseArgs({
   options: {
@@ -16,10 +17,13 @@ const { values } = parseArgs({
     trace: { type: 'boolean', default: false },
     figures: { type: 'boolean', default: false },
     failures: { type: 'string', default: '5' },
+    /** Processes. */
+    jobs: { type: 'string', default: '1' },
   },
 });
 
-const PROGRESS_EVERY = 100;
+/** More than any machine of ours has processors: a slip of the hand. */
+const JOBS_MAX = 256;
 
 function replayOne(seed: number): void {
   const keep = values.keep === undefined ? {} : { keep: values.keep.split(',').map(Number) };
@@ -32,46 +36,25 @@ function replayOne(seed: number): void {
   if (result.violation !== undefined) process.exitCode = 1;
 }
 
-function runMany(from: number, count: number): void {
+async function runMany(range: SeedRange): Promise<void> {
+  const [jobs, failuresMax] = [Number(values.jobs), Number(values.failures)];
+  if (!(Number.isInteger(jobs) && jobs >= 1 && jobs <= JOBS_MAX))
+    throw new Error(`--jobs ${values.jobs}: not a number from 1 to ${JOBS_MAX}`);
+  const batches = await spreadSeeds(range, { jobs, failuresMax });
   const coverage = new Coverage();
-  const recoveries: number[] = [];
-  const routes: number[] = [];
-  const overlaps: number[] = [];
-  let [failures, moves, events] = [0, 0, 0];
-  const began = performance.now();
-  for (let seed = from; seed < from + count; seed += 1) {
-    const result = simulate({ seed });
-    coverage.add(result.coverage);
-    overlaps.push(...result.thawOverlaps);
-    moves += result.moves;
-    events += result.events;
-    if (result.violation === undefined) {
-      recoveries.push(result.recoveryMs);
-      routes.push(result.routeMs);
-    } else {
-      failures += 1;
-      const kept = shrink({ seed }, result);
-      console.log(`seed ${seed}: ${kept.result.violation?.message}`);
-      console.log(
-        `  node test/simulation/ownership/main.ts --seed ${seed} --keep ${kept.keep.join(',')} --trace`,
-      );
-      console.log(`  keptSeeds.ts: { seed: ${seed}, keep: [${kept.keep.join(', ')}], story: '…' },`);
-      if (failures >= Number(values.failures)) break;
-    }
-    const done = seed - from + 1;
-    if (done % PROGRESS_EVERY === 0)
-      console.log(`${done} seeds, ${failures} failed, ${((performance.now() - began) / 1000).toFixed(1)} s`);
-  }
+  for (const { counts } of batches) coverage.add({ counts: new Map(counts) });
   for (const [name, times] of [...coverage.counts].toSorted())
     console.log(`${String(times).padStart(9)} ${name}`);
+  const sum = (of: (batch: Batch) => number): number => batches.reduce((total, it) => total + of(it), 0);
+  const all = (of: (batch: Batch) => readonly number[]): string => percentiles(batches.flatMap(of));
   console.log(`never seen: ${coverage.missing().join(', ') || 'nothing'}`);
-  console.log(`cpu ${(process.cpuUsage().user / 1e6).toFixed(1)} s`);
+  console.log(`cpu ${(sum(({ cpuMs }) => cpuMs) / 1000).toFixed(1)} s`);
   console.log(
-    `moves ${moves}, events ${events}, recovery ${percentiles(recoveries)}, of the router ${percentiles(routes)}, thaw overlaps ${percentiles(overlaps)}`,
+    `moves ${sum(({ moves }) => moves)}, events ${sum(({ events }) => events)}, recovery ${all((it) => it.recoveries)}, of the router ${all((it) => it.routes)}, thaw overlaps ${all((it) => it.overlaps)}`,
   );
-  if (failures > 0) process.exitCode = 1;
+  if (sum(({ failures }) => failures) > 0) process.exitCode = 1;
 }
 
 if (values.figures) printFigures(Number(values.seeds));
-else if (values.seed === undefined) runMany(Number(values.from), Number(values.seeds));
+else if (values.seed === undefined) await runMany({ from: Number(values.from), count: Number(values.seeds) });
 else replayOne(Number(values.seed));
