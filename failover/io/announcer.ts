@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 
 /** A switch or a peer may lose the first, and the guard keeps one in that comes while the session lapses. */
-const REPEATS_MS = [50, 200, 1000, 2000] as const;
+export const ANNOUNCED_AGAIN_MS = [50, 200, 1000, 2000] as const;
 
 /**
  * A line each: an address of either family. Device index and MAC are read each time: the device may be another by then. An
@@ -86,7 +86,7 @@ export function createAnnouncer({ execPrefix, uplink, warn = () => undefined }: 
     },
     announce(addresses) {
       send(addresses);
-      for (const afterMs of REPEATS_MS) sendLater(addresses, afterMs);
+      for (const afterMs of ANNOUNCED_AGAIN_MS) sendLater(addresses, afterMs);
     },
     close() {
       for (const timer of timers) clearTimeout(timer);

@@ -8,6 +8,7 @@ import { assignmentsOf, wordOf } from '../../../failover/core/agent/ownershipInp
 import type { SessionRef } from '../../../failover/core/egressIp.ts';
 import type { Holding } from '../../../failover/core/ownership/messages.ts';
 import type { VoterConfig } from '../../../failover/core/ownership/voterConfig.ts';
+import type { ApiView } from './apiModel.ts';
 import { ApiWatch } from './apiWatch.ts';
 import type { Ground } from './ground.ts';
 import { JoinKeeper } from './joinKeeper.ts';
@@ -19,6 +20,8 @@ import { Thread } from './thread.ts';
 
 /** From hearing of an address to its ports in the kernel. */
 const APPLY_MS = { least: 4, most: 25 } as const;
+
+const NOTHING_READ = { view: undefined, revision: 0 } as const;
 
 export class AgentMain {
   readonly worker: OwnershipWorker;
@@ -37,6 +40,8 @@ export class AgentMain {
   #lastAssigned = '';
   #lastWord = '';
   #lastConfig = 0;
+  /** What was read of the view last. */
+  #read: { readonly view: ApiView | undefined; readonly revision: number } = NOTHING_READ;
 
   constructor(node: SimNode, ground: Ground) {
     this.#node = node;
@@ -122,31 +127,42 @@ export class AgentMain {
 
   #viewed(): void {
     const { view } = this.#watch;
-    const { coverage } = this.#ground;
     const voters = this.#votersKnown();
     if (voters.version > this.#lastConfig) {
       this.#lastConfig = voters.version;
       this.worker.post({ kind: 'configured', config: voters });
     }
+    // A Lease that was renewed changes nothing of what is read here.
+    const isNews = view !== this.#read.view || view.revision !== this.#read.revision;
+    this.#read = { view, revision: view.revision };
     // Only these two fields are read; the rest of an agent's view has no part in who answers.
     const agentView = { egressIps: view.ips, gatewayNodes: view.nodes } as unknown as AgentView;
-    const word = wordOf(agentView);
-    const said = JSON.stringify(word);
-    if (said !== this.#lastWord) {
-      if (word.dead.length > 0) coverage.hit('death: heard from the API');
-      if (word.released.length > 0) coverage.hit('release: heard from the API');
-      this.worker.post({ kind: 'stated', ...word });
-    }
-    this.#lastWord = said;
+    if (isNews) this.#readWord(agentView);
     for (const [name, { blocksVersion }] of view.ips)
       if (this.#confirmed.get(name) !== blocksVersion) this.#apply(name, blocksVersion);
-    const assignments = assignmentsOf(agentView, this.#confirmed);
-    const assigned = JSON.stringify([...assignments]);
-    if (assigned !== this.#lastAssigned) this.worker.post({ kind: 'assigned', assignments });
-    this.#lastAssigned = assigned;
-    this.#reporter.viewed(view);
+    if (isNews) this.#readAssignments(agentView);
+    this.#reporter.viewed(view, isNews);
     this.#lease.viewed(view);
     this.#joinOrders();
+  }
+
+  #readWord(view: AgentView): void {
+    const { coverage } = this.#ground;
+    const word = wordOf(view);
+    const said = JSON.stringify(word);
+    if (said === this.#lastWord) return;
+    this.#lastWord = said;
+    if (word.dead.length > 0) coverage.hit('death: heard from the API');
+    if (word.released.length > 0) coverage.hit('release: heard from the API');
+    this.worker.post({ kind: 'stated', ...word });
+  }
+
+  #readAssignments(view: AgentView): void {
+    const assignments = assignmentsOf(view, this.#confirmed);
+    const assigned = JSON.stringify([...assignments]);
+    if (assigned === this.#lastAssigned) return;
+    this.#lastAssigned = assigned;
+    this.worker.post({ kind: 'assigned', assignments });
   }
 
   #joinOrders(): void {
@@ -167,6 +183,7 @@ export class AgentMain {
       this.thread.post(() => {
         if (this.#confirmed.get(name) === blocksVersion) return;
         this.#confirmed.set(name, blocksVersion);
+        this.#read = NOTHING_READ;
         this.#viewed();
       }),
     );

@@ -27,6 +27,8 @@ export interface ApiView {
   readonly leases: Map<string, SimLease>;
   readonly wanted: Set<string>;
   voters: VoterConfig;
+  /** Grows with every change of `ips` and `nodes`. */
+  revision: number;
 }
 
 export function emptyView(): ApiView {
@@ -36,16 +38,19 @@ export function emptyView(): ApiView {
     leases: new Map(),
     wanted: new Set(),
     voters: { version: 0, sets: [] },
+    revision: 0,
   };
 }
 
 export function applyChange(view: ApiView, change: Change): void {
   switch (change.kind) {
     case 'ip':
+      view.revision += 1;
       if (change.value === undefined) view.ips.delete(change.name);
       else view.ips.set(change.name, change.value);
       return;
     case 'node':
+      view.revision += 1;
       view.nodes.set(change.name, change.value);
       return;
     case 'lease':

@@ -7,9 +7,15 @@
  * what a kernel answers by runs out within L + 2g of the heartbeat's sending.
  */
 import { KERNEL_TIMER_MS } from '../../../failover/core/ownership/durations.ts';
-import { compareRights, type PeerMessage, type Right } from '../../../failover/core/ownership/messages.ts';
+import {
+  compareRights,
+  type DeadTable,
+  type PeerMessage,
+  type Right,
+} from '../../../failover/core/ownership/messages.ts';
 import { hasMajority, type VoterConfig } from '../../../failover/core/ownership/voterConfig.ts';
 import type { Change } from './apiModel.ts';
+import { beatKey } from './beatKey.ts';
 import type { EventQueue } from './eventQueue.ts';
 import type { SimNode } from './simNode.ts';
 
@@ -36,6 +42,7 @@ export interface Answered {
 /** Sums of floating point times. */
 const EPSILON_MS = 0.01;
 const SENT_KEPT = 64;
+const NOTHING: DeadTable = {};
 
 export class Checker {
   nodes: readonly SimNode[] = [];
@@ -55,9 +62,9 @@ export class Checker {
   /** Gateway → session → voter → the highest heartbeat that it granted. */
   readonly #grants = new Map<string, Map<number, Map<string, number>>>();
   /** Voter → what it calls dead, as it last said. */
-  readonly #stated = new Map<string, Readonly<Record<string, number>>>();
-  /** Gateway → `session.seq` → when the heartbeat left. */
-  readonly #sent = new Map<string, Map<string, number>>();
+  readonly #stated = new Map<string, DeadTable>();
+  /** Gateway → its heartbeat → when it left. */
+  readonly #sent = new Map<string, Map<number, number>>();
 
   constructor(queue: EventQueue, sessionMs: number) {
     this.#queue = queue;
@@ -78,8 +85,8 @@ export class Checker {
 
   sent(node: SimNode, to: string, message: PeerMessage): void {
     if (message.kind === 'heartbeat') {
-      const sent = entryOf(this.#sent, node.name, () => new Map<string, number>());
-      const key = `${message.session}.${message.seq}`;
+      const sent = entryOf(this.#sent, node.name, () => new Map<number, number>());
+      const key = beatKey(message.session, message.seq);
       if (sent.has(key)) return;
       sent.set(key, this.#queue.nowMs);
       if (sent.size > SENT_KEPT) for (const oldest of sent.keys()) return void sent.delete(oldest);
@@ -92,7 +99,7 @@ export class Checker {
       const grants = entryOf(sessions, session, () => new Map<string, number>());
       if (seq > (grants.get(node.name) ?? 0)) grants.set(node.name, seq);
     }
-    const before = this.#stated.get(node.name) ?? {};
+    const before = this.#stated.get(node.name) ?? NOTHING;
     this.#stated.set(node.name, message.dead);
     for (const gateway of Object.keys(message.dead))
       if ((message.dead[gateway] ?? 0) > (before[gateway] ?? 0)) this.#checkCalledDead(gateway);
@@ -155,7 +162,7 @@ export class Checker {
       !this.#wasEnough(config, grants, seq)
     )
       throw this.#broken('S2', `${node.name} answers by ${session}.${seq}, which no majority granted`);
-    const sentMs = this.#sent.get(node.name)?.get(`${session}.${seq}`);
+    const sentMs = this.#sent.get(node.name)?.get(beatKey(session, seq));
     const lifeMs = (this.#sessionMs + 2 * KERNEL_TIMER_MS) / node.clock.rate;
     if (sentMs !== undefined && until > sentMs + lifeMs + EPSILON_MS)
       throw this.#broken(

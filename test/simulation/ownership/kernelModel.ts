@@ -5,6 +5,7 @@
  * stopped.
  */
 import { type Durations, KERNEL_TIMER_MS } from '../../../failover/core/ownership/durations.ts';
+import { beatKey } from './beatKey.ts';
 import type { Stream } from './draws.ts';
 import type { EventQueue } from './eventQueue.ts';
 import type { NodeClock } from './nodeClock.ts';
@@ -19,8 +20,6 @@ export type KernelCommand =
 
 /** What a datagram to the kernel takes, and a stall of its sender between the decision and the call. */
 const COMMAND_MS = { least: 0.02, most: 2.5 } as const;
-/** Sequences of one session in one run are far fewer. */
-const SESSION_STRIDE = 1_000_000;
 
 export class KernelModel {
   stalledUntilMs = 0;
@@ -132,7 +131,7 @@ export class KernelModel {
   #commit(command: KernelCommand): void {
     switch (command.kind) {
       case 'beat':
-        this.#sentMs.set(keyOf(command.session, command.seq), this.#after(0));
+        this.#sentMs.set(beatKey(command.session, command.seq), this.#after(0));
         this.#sweep();
         return;
       case 'grant':
@@ -154,7 +153,7 @@ export class KernelModel {
   }
 
   #grant({ session, seq, lifetimeMs }: Extract<KernelCommand, { readonly kind: 'grant' }>): void {
-    const answerMs = lifetimeMs ?? this.#windowOf(keyOf(session, seq));
+    const answerMs = lifetimeMs ?? this.#windowOf(beatKey(session, seq));
     if (answerMs === undefined) return;
     this.#validUntil.set(session, this.#after(answerMs));
     this.#granted.set(session, seq);
@@ -178,8 +177,4 @@ export class KernelModel {
     const oldMs = this.#queue.nowMs - 2 * this.#durations.sessionMs;
     for (const [key, sentMs] of this.#sentMs) if (sentMs < oldMs) this.#sentMs.delete(key);
   }
-}
-
-function keyOf(session: number, seq: number): number {
-  return session * SESSION_STRIDE + seq;
 }

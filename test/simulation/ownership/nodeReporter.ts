@@ -1,4 +1,5 @@
 /** Keeps the node's own object in the API equal to what its agent knows: one write at a time, again when one failed. */
+import type { GatewayNode } from '../../../failover/core/gatewayNode.ts';
 import type { ApiView } from './apiModel.ts';
 import type { Ground, Word } from './ground.ts';
 import { renderNode, reportText } from './renderNode.ts';
@@ -14,6 +15,8 @@ export class NodeReporter {
   readonly #confirmed: ReadonlyMap<string, number>;
   #word: Word | undefined;
   #view: ApiView | undefined;
+  /** What is to be reported by all that is known. */
+  #rendered: GatewayNode | undefined;
   #reported = '';
   #writing = false;
 
@@ -30,11 +33,14 @@ export class NodeReporter {
 
   said(word: Word): void {
     this.#word = word;
+    this.#rendered = undefined;
     this.#report();
   }
 
-  viewed(view: ApiView): void {
+  /** @param isNews of the view's objects or of what is confirmed */
+  viewed(view: ApiView, isNews: boolean): void {
     this.#view = view;
+    if (isNews) this.#rendered = undefined;
     // A write that was given up for lost may have come after the one that replaced it.
     const own = view.nodes.get(this.#node.name);
     if (own !== undefined && reportText(own) !== this.#reported && !this.#writing) this.#reported = '';
@@ -45,7 +51,8 @@ export class NodeReporter {
     if (this.#word === undefined || this.#view === undefined || this.#writing) return;
     const { api, queue } = this.#ground;
     const { name } = this.#node;
-    const report = renderNode({ name, word: this.#word, confirmed: this.#confirmed }, this.#view);
+    this.#rendered ??= renderNode({ name, word: this.#word, confirmed: this.#confirmed }, this.#view);
+    const report = this.#rendered;
     const text = reportText(report);
     if (text === this.#reported) return;
     this.#writing = true;

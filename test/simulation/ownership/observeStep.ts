@@ -1,14 +1,17 @@
 /** What one step of a core did, for coverage, checker and trace. Reads states and effects; decides nothing. */
-import type { OwnershipEffect, OwnershipState } from '../../../failover/core/ownership/ownershipCore.ts';
+import type { Verdict } from '../../../failover/core/ownership/messages.ts';
+import type {
+  OwnershipEffect,
+  OwnershipEvent,
+  OwnershipState,
+} from '../../../failover/core/ownership/ownershipCore.ts';
 import type { Ground } from './ground.ts';
-import type { WorkerEvent } from './ownershipWorker.ts';
 import type { SimNode } from './simNode.ts';
 
 export interface ObservedStep {
   readonly before: OwnershipState;
   readonly after: OwnershipState;
-  readonly event: WorkerEvent;
-  readonly nowMs: number;
+  readonly event: OwnershipEvent;
   readonly effects: readonly OwnershipEffect[];
 }
 
@@ -57,7 +60,7 @@ function observeVoter({ coverage }: Ground, { before, after }: ObservedStep): vo
   }
 }
 
-function observePeer({ coverage }: Ground, { before, after, nowMs }: ObservedStep): void {
+function observePeer({ coverage }: Ground, { before, after, event: { nowMs } }: ObservedStep): void {
   const [was, is] = [before.peer, after.peer];
   if (was === undefined || is === undefined || was.session !== is.session) return;
   if (is.nextBeatMs > was.nextBeatMs && is.nextBeatMs > nowMs + after.durations.promiseMs)
@@ -95,6 +98,14 @@ function observeEffect(
   }
 }
 
+/** Looked up, not put together: there are hundreds of thousands. */
+const VERDICTS: Readonly<Record<Verdict['kind'], string>> = {
+  granted: 'voter: granted',
+  retracting: 'voter: retracting',
+  refused: 'voter: refused',
+  outdated: 'voter: outdated',
+};
+
 function observeMessage(
   coverage: Ground['coverage'],
   node: SimNode,
@@ -104,7 +115,7 @@ function observeMessage(
     case 'answer': {
       const { verdict } = message;
       const retracted = verdict.kind === 'granted' && !verdict.generation.endsWith('.0');
-      coverage.hit(retracted ? 'voter: granted after a retraction' : `voter: ${verdict.kind}`);
+      coverage.hit(retracted ? 'voter: granted after a retraction' : VERDICTS[verdict.kind]);
       if (message.config !== undefined) coverage.hit('voter: told of a configuration');
       return;
     }
@@ -130,7 +141,7 @@ function observeMessage(
 function traceStep(
   trace: NonNullable<Ground['trace']>,
   node: SimNode,
-  { before, after, event, effects, nowMs }: ObservedStep,
+  { before, after, event, effects }: ObservedStep,
 ): void {
   const told = effects.filter((effect) =>
     effect.kind === 'send'
@@ -149,6 +160,6 @@ function traceStep(
   });
   trace(
     () =>
-      `${node.name} ${event.kind === 'received' ? `${event.message.kind} from ${event.from}` : event.kind} | local ${nowMs.toFixed(1)} session ${after.peer?.session ?? '-'} valid until ${after.peer?.validUntilMs.toFixed(1) ?? '-'} ${addresses.join(' ')} dead ${JSON.stringify(Object.fromEntries(after.deaths.verdicts))} | ${told.map((it) => JSON.stringify(it)).join(' ')}`,
+      `${node.name} ${event.kind === 'received' ? `${event.message.kind} from ${event.from}` : event.kind} | local ${event.nowMs.toFixed(1)} session ${after.peer?.session ?? '-'} valid until ${after.peer?.validUntilMs.toFixed(1) ?? '-'} ${addresses.join(' ')} dead ${JSON.stringify(Object.fromEntries(after.deaths.verdicts))} | ${told.map((it) => JSON.stringify(it)).join(' ')}`,
   );
 }

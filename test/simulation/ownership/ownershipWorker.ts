@@ -8,7 +8,9 @@ import type {
   OwnershipEvent,
   OwnershipState,
 } from '../../../failover/core/ownership/ownershipCore.ts';
+import { ANNOUNCED_AGAIN_MS } from '../../../failover/io/announcer.ts';
 import type { Ground, Word } from './ground.ts';
+import type { KernelCommand } from './kernelModel.ts';
 import { observeStep } from './observeStep.ts';
 import type { SimNode } from './simNode.ts';
 import { Thread } from './thread.ts';
@@ -18,8 +20,7 @@ export type WorkerEvent = Timeless<OwnershipEvent>;
 
 /** As in the runner: between a failed command and the report of it. */
 const RETRY_MS = 250;
-/** As in failover/io/announcer.ts, and what its tool takes. */
-const ANNOUNCED_AGAIN_MS = [50, 200, 1000, 2000] as const;
+/** What the announcer's tool takes. */
 const ANNOUNCED_AFTER_MS = 0.2;
 /** From one thread of the process to the other. */
 const HOP_MS = 0.1;
@@ -62,12 +63,12 @@ export class OwnershipWorker {
   }
 
   receive(from: string, message: PeerMessage): void {
-    this.thread.post(() => this.#step({ kind: 'received', from, message }));
+    this.thread.post(() => this.#step({ nowMs: this.#nowMs(), kind: 'received', from, message }));
   }
 
   /** From the main thread. */
   post(event: WorkerEvent): void {
-    this.#ground.queue.after(HOP_MS, () => this.thread.post(() => this.#step(event)));
+    this.#ground.queue.after(HOP_MS, () => this.thread.post(() => this.#take(event)));
   }
 
   flush(): void {
@@ -87,13 +88,21 @@ export class OwnershipWorker {
     });
   }
 
-  #step(event: WorkerEvent): void {
+  #nowMs(): number {
+    return this.#node.clock.read(this.#ground.queue.nowMs);
+  }
+
+  #take(event: WorkerEvent): void {
+    this.#step({ ...event, nowMs: this.#nowMs() });
+  }
+
+  #step(event: OwnershipEvent): void {
     const { core, queue } = this.#ground;
-    const nowMs = this.#node.clock.read(queue.nowMs);
+    const { nowMs } = event;
     const before = this.state;
-    const step = core.stepOwnership(before, { ...event, nowMs });
+    const step = core.stepOwnership(before, event);
     this.state = step.state;
-    observeStep(this.#ground, this.#node, { before, after: step.state, event, nowMs, effects: step.effects });
+    observeStep(this.#ground, this.#node, { before, after: step.state, event, effects: step.effects });
     if (this.#ground.bug === 'user-space fence only')
       this.#node.kernel.userSpaceFence = (this.state.peer?.validUntilMs ?? 0) >= nowMs;
     const stallMs = step.effects.length === 0 ? 0 : this.#node.drawStall();
@@ -128,8 +137,8 @@ export class OwnershipWorker {
 
   #wake(): void {
     const wakeMs = this.#ground.core.ownershipWakeMs(this.state);
-    const nowMs = this.#node.clock.read(this.#ground.queue.nowMs);
-    if (wakeMs !== undefined && nowMs >= wakeMs) this.#step({ kind: 'tick' });
+    const nowMs = this.#nowMs();
+    if (wakeMs !== undefined && nowMs >= wakeMs) this.#step({ nowMs, kind: 'tick' });
     else this.#schedule();
   }
 
@@ -148,7 +157,7 @@ export class OwnershipWorker {
         return kernel.submit(effect, (ok) => this.#outcome({ kind: 'beat-done', session, seq, ok }));
       }
       case 'grant':
-        return kernel.submit({ ...effect, ...this.#wrongLifetime() }, () => undefined);
+        return kernel.submit(this.#asGranted(effect), () => undefined);
       case 'arm':
       case 'disarm':
         return this.#move(effect);
@@ -172,7 +181,7 @@ export class OwnershipWorker {
         this.#outcome({ kind: 'armed', address, session, ok }),
       );
     const early = this.#ground.bug === 'release before the kernel confirmed';
-    if (early) this.thread.post(() => this.#step({ kind: 'disarmed', address, session, ok: true }));
+    if (early) this.thread.post(() => this.#take({ kind: 'disarmed', address, session, ok: true }));
     kernel.submit({ kind, address }, (ok) => {
       if (!early) this.#outcome({ kind: 'disarmed', address, session, ok });
     });
@@ -186,17 +195,17 @@ export class OwnershipWorker {
       queue.after(afterMs, () => this.thread.post(() => segment.announce(this.#node, address)));
   }
 
-  #wrongLifetime(): { readonly lifetimeMs?: number } {
-    const { bug, durations, queue } = this.#ground;
-    if (bug === 'validity from the answer') return { lifetimeMs: durations.sessionMs };
-    if (bug !== 're-arming with the remaining time') return {};
-    const remainsMs = (this.state.peer?.validUntilMs ?? 0) - this.#node.clock.read(queue.nowMs);
-    return remainsMs > 0 ? { lifetimeMs: remainsMs } : {};
+  #asGranted(effect: Extract<OwnershipEffect, { readonly kind: 'grant' }>): KernelCommand {
+    const { bug, durations } = this.#ground;
+    if (bug === 'validity from the answer') return { ...effect, lifetimeMs: durations.sessionMs };
+    if (bug !== 're-arming with the remaining time') return effect;
+    const remainsMs = (this.state.peer?.validUntilMs ?? 0) - this.#nowMs();
+    return remainsMs > 0 ? { ...effect, lifetimeMs: remainsMs } : effect;
   }
 
   #outcome(event: Extract<WorkerEvent, { readonly ok: boolean }>): void {
     if (!event.ok) this.#ground.coverage.hit('kernel: command failed');
-    this.#ground.queue.after(event.ok ? 0 : RETRY_MS, () => this.thread.post(() => this.#step(event)));
+    this.#ground.queue.after(event.ok ? 0 : RETRY_MS, () => this.thread.post(() => this.#take(event)));
   }
 }
 

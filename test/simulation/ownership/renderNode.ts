@@ -47,8 +47,20 @@ export function renderNode({ name, word, confirmed }: NodeWord, view: ApiView): 
   };
 }
 
-/** Differs where two reports do. Addresses hold their bits as a bigint, which JSON has no form for. */
-export function reportText({ session, addresses, dead, voterConfig }: GatewayNode): string {
+/** Texts by report: a report never changes, and every look at the view asks for that of the node's own. */
+const texts = new WeakMap<GatewayNode, string>();
+
+/** Differs where two reports do. */
+export function reportText(report: GatewayNode): string {
+  const known = texts.get(report);
+  if (known !== undefined) return known;
+  const text = textOf(report);
+  texts.set(report, text);
+  return text;
+}
+
+/** Addresses hold their bits as a bigint, which JSON has no form for. */
+function textOf({ session, addresses, dead, voterConfig }: GatewayNode): string {
   const stated = addresses.map(({ address, ...rest }) => [Number(address.value), rest]);
   return JSON.stringify([session, stated, dead, voterConfig.version]);
 }
