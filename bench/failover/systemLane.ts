@@ -3,6 +3,7 @@ import { type AnswerWatch, watchAnswers } from '../../test/chaos/answerWatch.ts'
 import type { Fault, FaultContext } from '../../test/chaos/faultRun.ts';
 import { OUTSIDE } from '../../test/cluster/topology.ts';
 import { waitUntil } from '../../test/cluster/waitUntil.ts';
+import { lostOnTheWay } from '../../test/probe/lostOnTheWay.ts';
 import type { RunningClient, RunningServer } from '../../test/probe/probeProcess.ts';
 import type { ClientReport, ServedFlow } from '../../test/probe/report.ts';
 import { countAnswerers } from './countAnswerers.ts';
@@ -115,11 +116,8 @@ function flowingBetween(before: ClientReport, now: ClientReport): Flowing {
   return podPush.alive === podPush.asked && serverPush.alive === serverPush.asked ? 'all' : 'udp';
 }
 
-/**
- * Up as the server counted it: the client's own count still misses what was under way when it stopped. Where nothing
- * comes through any more there is no last packet to count gaps up to: then it is what was sent less what came.
- */
+/** Where nothing comes through any more there is no last packet to count gaps up to: then it is what was sent less what came. */
 function lostPackets({ udp }: ClientReport, served: ServedFlow | undefined, silent: boolean): number {
   if (silent) return udp.lostUp + Math.max(udp.lostDown, (served?.sent ?? 0) - udp.receivedDown);
-  return (served?.missing ?? udp.lostUp) + udp.lostDown;
+  return lostOnTheWay(udp, served);
 }

@@ -2,6 +2,7 @@
 
 import { GATEWAY_LEASE_PREFIX } from '../../policy/names.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import { lostOnTheWay } from '../probe/lostOnTheWay.ts';
 import type { RunningClient } from '../probe/probeProcess.ts';
 import {
   type InstalledCluster,
@@ -80,8 +81,7 @@ export async function runFault(
     return {
       before: holder,
       gapMs: Math.max(report.udp.longestGapUpMs, report.udp.longestGapDownMs),
-      // Up as the server counted it: the client's own count still misses what was under way when it stopped.
-      lostPackets: (up?.missing ?? report.udp.lostUp) + report.udp.lostDown,
+      lostPackets: lostOnTheWay(report.udp, up),
       sentPackets: report.udp.sent + report.udp.receivedDown + report.udp.lostDown,
       opened: report.podPush.opened + report.serverPush.opened,
       alive: report.podPush.alive + report.serverPush.alive,

@@ -1,6 +1,7 @@
 /** The demo's steps: each does something to the cluster, looks at what came of it, and says so. */
 import type { Cluster } from '../cluster/cluster.ts';
-import type { ClientReport } from '../probe/report.ts';
+import { lostOnTheWay } from '../probe/lostOnTheWay.ts';
+import type { ClientReport, ServedFlow } from '../probe/report.ts';
 import {
   apply,
   createPod,
@@ -45,7 +46,7 @@ export async function tellStory({ cluster, server }: InstalledCluster, say: Say)
   const sourceSeen = await tellSource(cluster, say);
   const denied = await tellRefusals(cluster, say);
   const failover = await tellFailover(cluster, say);
-  const drain = await tellDrain(cluster, say, async () => (await server.report()).flows.at(-1)?.missing ?? 0);
+  const drain = await tellDrain(cluster, say, async () => (await server.report()).flows.at(-1));
   say('\n6. What kubectl shows');
   say((await cluster.kubectl(['get', 'cegp,eip,gwn'])).stdout);
   return { sourceSeen, ...denied, failover, drain };
@@ -109,7 +110,7 @@ async function tellFailover(cluster: Cluster, say: Say): Promise<DemoFigures['fa
 async function tellDrain(
   cluster: Cluster,
   say: Say,
-  lostUp: () => Promise<number>,
+  served: () => Promise<ServedFlow | undefined>,
 ): Promise<DemoFigures['drain']> {
   const before = await holderOf(cluster, EGRESS);
   say(`\n5. A planned move: ${before} shall be a gateway no more`);
@@ -118,7 +119,7 @@ async function tellDrain(
   const after = await waitMoved(cluster, EGRESS, before);
   const { udp } = await stopWhenFlowing(cluster, traffic);
   await cluster.kubectl(['label', 'node', before, 'sallyport.dev/gateway=true', '--overwrite']);
-  const lost = (await lostUp()) + udp.lostDown;
+  const lost = lostOnTheWay(udp, await served());
   const sent = udp.sent + udp.receivedDown + udp.lostDown;
   say(`   ${after} took over; ${lost} of ${sent} packets were lost`);
   say(await picture(cluster));

@@ -10,6 +10,7 @@ import { parseUp, renderDown, type UpDatagram } from './datagram.ts';
 import { startPacer } from './pacer.ts';
 import type { ProbePorts, ServedConnections, ServedFlow, ServerReport } from './report.ts';
 import { SequenceRecord } from './sequenceRecord.ts';
+import { readSocketDrops } from './socketDrops.ts';
 
 export interface ProbeServerOptions {
   readonly host: string;
@@ -143,6 +144,8 @@ interface Flow {
   address: string;
   port: number;
   sent: number;
+  /** Of the socket, before the flow. */
+  readonly droppedBefore: number;
   mark: number;
   stop: () => void;
 }
@@ -151,6 +154,7 @@ interface Flow {
 class UdpService {
   readonly #socket = createSocket('udp4');
   readonly #flows = new Map<string, Flow>();
+  #port = 0;
 
   async bind(host: string, port: number): Promise<number> {
     this.#socket.on('message', (data, { address, port: from }) => {
@@ -164,7 +168,8 @@ class UdpService {
     this.#socket.removeAllListeners('error');
     // What a send cannot reach comes back as ICMP; the receiver's sequence numbers already tell.
     this.#socket.on('error', () => undefined);
-    return this.#socket.address().port;
+    this.#port = this.#socket.address().port;
+    return this.#port;
   }
 
   #absorb(datagram: UpDatagram, address: string, port: number): void {
@@ -193,6 +198,7 @@ class UdpService {
       address: '',
       port: 0,
       sent: 0,
+      droppedBefore: this.#dropped(),
       mark: 0,
       stop: startPacer(rate, () => this.#answer(flow)),
     };
@@ -213,12 +219,18 @@ class UdpService {
     this.#socket.send(text, flow.port, flow.address, () => undefined);
   }
 
+  #dropped(): number {
+    return readSocketDrops(this.#port);
+  }
+
   report(): readonly ServedFlow[] {
     const nowMs = performance.now();
-    return [...this.#flows.values()].map(({ run, record, heard, sources, sent }) => ({
+    const dropped = this.#dropped();
+    return [...this.#flows.values()].map(({ run, record, heard, sources, sent, droppedBefore }) => ({
       run,
       received: record.received,
       missing: record.missing,
+      dropped: dropped - droppedBefore,
       duplicates: record.duplicates,
       sent,
       longestGapMs: heard.longestGapMs(nowMs),

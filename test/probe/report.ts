@@ -36,6 +36,8 @@ export interface UdpReport {
   readonly lostUp: number;
   /** Missing between the first and the last packet down. What was lost after the last shows as a gap. */
   readonly lostDown: number;
+  /** Packets down that this client had no room for: most of them are in `lostDown` as well. */
+  readonly droppedDown: number;
   readonly duplicatesDown: number;
   readonly receivedDown: number;
   /** Measured at the server since the last mark that reached it. */
@@ -89,6 +91,8 @@ export interface ServedFlow {
   readonly run: string;
   readonly received: number;
   readonly missing: number;
+  /** Packets that the server had no room for since the flow began, whosever they were. */
+  readonly dropped: number;
   readonly duplicates: number;
   readonly sent: number;
   readonly longestGapMs: number;

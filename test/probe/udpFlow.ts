@@ -5,6 +5,7 @@ import { parseDown, renderUp } from './datagram.ts';
 import { startPacer } from './pacer.ts';
 import type { UdpReport } from './report.ts';
 import { SEQUENCES_MAX, SequenceRecord } from './sequenceRecord.ts';
+import { readSocketDrops } from './socketDrops.ts';
 
 /** What was sent last is given this long to be seen by the server and told back before it counts as lost. */
 const DRAIN_MS = 500;
@@ -22,6 +23,7 @@ export class UdpFlow {
   #mark = 0;
   #stopSending: () => void = () => undefined;
   #onDown: () => void = () => undefined;
+  #port = 0;
 
   constructor(options: { readonly run: string; readonly ratePerSecond: number }) {
     this.#run = options.run;
@@ -34,6 +36,7 @@ export class UdpFlow {
     this.#socket.on('error', () => undefined);
     this.#socket.on('message', (data) => this.#absorb(data.toString('latin1')));
     await new Promise<void>((resolve) => this.#socket.bind(0, resolve));
+    this.#port = this.#socket.address().port;
     this.#heard = new Arrivals(performance.now());
     this.#stopSending = startPacer(this.#rate, () => {
       if (this.#sent >= SEQUENCES_MAX) return;
@@ -69,12 +72,17 @@ export class UdpFlow {
       sent: this.#sent,
       lostUp: this.#sent - this.#receivedUp,
       lostDown: this.#record.missing,
+      droppedDown: this.#dropped(),
       duplicatesDown: this.#record.duplicates,
       receivedDown: this.#record.received,
       longestGapUpMs: this.#longestGapUpMs,
       longestGapDownMs: this.#rate === 0 ? 0 : this.#heard.longestGapMs(nowMs),
       sources: Object.fromEntries(this.#sources),
     };
+  }
+
+  #dropped(): number {
+    return this.#port === 0 ? 0 : readSocketDrops(this.#port);
   }
 
   close(): void {

@@ -1,16 +1,41 @@
 /** The traffic probes against each other on loopback: what they report is what scenarios are judged by. */
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test, vi } from 'vitest';
 import { Arrivals } from '../probe/arrivals.ts';
 import { parseDown, parseUp, renderDown, renderUp } from '../probe/datagram.ts';
+import { lostOnTheWay } from '../probe/lostOnTheWay.ts';
 import { startPacer } from '../probe/pacer.ts';
 import { type ProbeClientOptions, startProbeClient } from '../probe/probeClient.ts';
 import { LOCAL_CLIENT, LOCAL_SERVER, startClient, startServer } from '../probe/probeProcess.ts';
 import { type ProbeServer, startProbeServer } from '../probe/probeServer.ts';
-import type { ProbePorts } from '../probe/report.ts';
+import type { ProbePorts, ServedFlow, UdpReport } from '../probe/report.ts';
 import { SequenceRecord } from '../probe/sequenceRecord.ts';
+import { readSocketDrops } from '../probe/socketDrops.ts';
 
 const ANY_PORTS: ProbePorts = { echo: 0, push: 0, udp: 0, http: 0 };
+const UDP: UdpReport = {
+  sent: 1000,
+  lostUp: 0,
+  lostDown: 0,
+  droppedDown: 0,
+  duplicatesDown: 0,
+  receivedDown: 1000,
+  longestGapUpMs: 0,
+  longestGapDownMs: 0,
+  sources: {},
+};
+const SERVED: ServedFlow = {
+  run: 'r',
+  received: 1000,
+  missing: 0,
+  dropped: 0,
+  duplicates: 0,
+  sent: 1000,
+  longestGapMs: 0,
+  sources: {},
+};
 const WAIT = { timeout: 10_000, interval: 10 };
 const cleanUps: (() => unknown)[] = [];
 
@@ -258,3 +283,33 @@ test('datagrams come back as they were, and strangers are ignored', () => {
     expect(parseDown(text)).toBeUndefined();
   }
 });
+
+test('what reaches a socket that has no room for it is counted apart from what the network lost', async () => {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  const { port } = socket.address();
+  expect(readSocketDrops(port)).toBe(0);
+  // In this process nothing is read until the child has ended.
+  const flood = `const s = require('dgram').createSocket('udp4');
+    let sent = 0;
+    for (let n = 0; n < 2000; n += 1)
+      s.send(Buffer.alloc(1000), ${port}, '127.0.0.1', () => { sent += 1; if (sent === 2000) s.close(); });`;
+  execFileSync(process.execPath, ['-e', flood]);
+  const dropped = readSocketDrops(port);
+  expect(dropped).toBeGreaterThan(500);
+  expect(dropped).toBeLessThan(2000);
+  await new Promise<void>((resolve) => socket.close(resolve));
+});
+
+test.each([
+  { name: 'all that is missing had no room', missing: 30, dropped: 30, lost: 0 },
+  { name: 'some of it had none', missing: 45, dropped: 40, lost: 5 },
+  { name: 'more had none than is missing', missing: 5, dropped: 40, lost: 0 },
+])(
+  'up and down, the network lost what is missing less what had no room: $name',
+  ({ missing, dropped, lost }) => {
+    const udp = { ...UDP, lostDown: missing, droppedDown: dropped };
+    const served = { ...SERVED, missing, dropped };
+    expect(lostOnTheWay(udp, served)).toBe(2 * lost);
+  },
+);
