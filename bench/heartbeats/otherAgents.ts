@@ -65,7 +65,9 @@ for (const node of role === 'listeners' ? LISTENING : []) {
     address: settings.address,
     port: settings.peerPort,
     onMessage: (from, message) => {
-      if (message.kind === 'moved') transport.send(from, { ...message, kind: 'moved-ack' });
+      if (message.kind !== 'moved') return;
+      const { session, after, upTo } = message;
+      transport.send(from, { kind: 'moved-ack', session, after, upTo });
     },
     warn: console.error,
   });

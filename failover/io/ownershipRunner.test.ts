@@ -331,6 +331,8 @@ test('a gateway that says it answers is followed at once, an older word of anoth
       message: {
         kind: 'moved',
         session: 1,
+        after: 0,
+        upTo: 1,
         holdings: [{ address: IP, right: { epoch, index }, blocksVersion: 1 }],
       },
     });
@@ -375,11 +377,14 @@ test('peers are told what is held, and who they are', async () => {
 
 test('what a peer holds is passed on and acknowledged', () => {
   const holdings = [{ address: IP, right: { epoch: 3, index: 0 }, blocksVersion: 1 }];
-  world.runner.post({ kind: 'received', from: 'other', message: { kind: 'moved', session: 4, holdings } });
+  const span = { after: 2, upTo: 3 };
+  const message: PeerMessage = { kind: 'moved', session: 4, ...span, holdings };
+  world.runner.post({ kind: 'received', from: 'other', message });
   expect(world.said('heard-holdings')).toEqual([
     { kind: 'heard-holdings', session: { gateway: 'other', session: 4 }, holdings },
   ]);
-  expect(world.wire.map(({ to, message }) => `${to} ${message.kind}`)).toEqual(['other moved-ack']);
+  const ack = { kind: 'moved-ack', session: 4, ...span };
+  expect(world.wire.map(({ to, message }) => ({ to, message }))).toEqual([{ to: 'other', message: ack }]);
 });
 
 test('keys go to the transport, a resync to the kernel', async () => {
@@ -394,6 +399,7 @@ test('keys go to the transport, a resync to the kernel', async () => {
 test('events that come while one is stepped are stepped after it, in their order', async () => {
   await opened();
   const kinds: string[] = [];
+  const span = { after: 0, upTo: 1 };
   world.posted.push = (...messages: FromOwnership[]) => {
     for (const { kind } of messages) {
       kinds.push(kind);
@@ -401,13 +407,14 @@ test('events that come while one is stepped are stepped after it, in their order
         world.runner.post({
           kind: 'received',
           from: 'c',
-          message: { kind: 'moved', session: 2, holdings: [] },
+          message: { kind: 'moved', session: 2, ...span, holdings: [] },
         });
     }
     return messages.length;
   };
   const before = world.wire.length;
-  world.runner.post({ kind: 'received', from: 'b', message: { kind: 'moved', session: 1, holdings: [] } });
+  const message: PeerMessage = { kind: 'moved', session: 1, ...span, holdings: [] };
+  world.runner.post({ kind: 'received', from: 'b', message });
   expect(kinds).toEqual(['heard-holdings', 'heard-holdings', 'heard-holdings', 'heard-holdings']);
   // The answer to the first is out before the second is begun.
   expect(world.wire.slice(before).map(({ to }) => to)).toEqual(['b', 'c', 'c', 'c']);

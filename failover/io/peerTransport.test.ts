@@ -10,7 +10,7 @@ import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
-import { HOLDINGS_PER_MESSAGE_MAX, type PeerMessage } from '../core/ownership/messages.ts';
+import { holdingBytes, MOVED_BYTES_MAX, type PeerMessage } from '../core/ownership/messages.ts';
 import {
   DROP_REASONS,
   type DropReason,
@@ -73,10 +73,11 @@ afterEach(async () => {
 async function open(
   host: 'a' | 'b',
   keys: PeerKeys | 'none' = BOTH_OLD,
+  node: string = host,
 ): Promise<{ readonly transport: PeerTransport; readonly inbox: Inbox }> {
   const inbox = new Inbox();
   const transport = await openPeerTransport({
-    node: host,
+    node,
     address: addressOf(host),
     port,
     onMessage: inbox.put,
@@ -369,14 +370,15 @@ test('a message that does not fit a packet is not sent, and said so', async () =
 });
 
 test('as many holdings as one message may have fit a packet', async () => {
-  const [a, b] = [await open('a'), await open('b')];
-  const holdings = Array.from({ length: HOLDINGS_PER_MESSAGE_MAX }, (_, index) => ({
-    address: `203.113.113.${100 + index}`,
-    right: { epoch: 999_999_999, index: 99 },
-    blocksVersion: 999_999_999,
-  }));
-  a.transport.send('b', { kind: 'moved', session: 999_999_999, holdings });
-  expect((await b.inbox.until(1))[0]?.message).toEqual({ kind: 'moved', session: 999_999_999, holdings });
+  const names = ['a'.repeat(150), 'b'.repeat(150)] as const;
+  const [a, b] = [await open('a', BOTH_OLD, names[0]), await open('b', BOTH_OLD, names[1])];
+  a.transport.setPeers(new Map([[names[1], addressOf('b')]]));
+  const holding = { address: '203.113.113.100', right: { epoch: 99, index: 9 }, blocksVersion: 9999 };
+  const holdings = Array.from({ length: MOVED_BYTES_MAX / holdingBytes(holding) }, () => holding);
+  const [session, after, upTo] = [99_999_999, 99_999_999, 99_999_999];
+  const message: PeerMessage = { kind: 'moved', session, after, upTo, holdings };
+  a.transport.send(names[1], message);
+  expect((await b.inbox.until(1))[0]?.message).toEqual(message);
   expect(warnings).toEqual([]);
 });
 

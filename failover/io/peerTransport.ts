@@ -14,6 +14,7 @@ import { formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { PeerMessage } from '../core/ownership/messages.ts';
 import { parsePeerMessage } from '../core/ownership/parsePeerMessage.ts';
+import { renderPeerMessage } from '../core/ownership/renderPeerMessage.ts';
 import { NO_PEER_KEYS, type PeerKeyIds, type PeerKeys } from '../core/peerKeys.ts';
 import { openDatagramSocket } from './openDatagramSocket.ts';
 
@@ -99,6 +100,8 @@ class Transport implements PeerTransport {
     number
   >;
   #counter = 0;
+  /** One message goes to many peers, one after the other. */
+  #rendered: { readonly message: PeerMessage; readonly text: string } | undefined;
   #keys: PreparedKeys | undefined;
   #peers: ReadonlyMap<string, Address> = new Map();
 
@@ -150,14 +153,16 @@ class Transport implements PeerTransport {
   }
 
   #seal(to: string, message: PeerMessage, key: PreparedKey): Buffer {
-    const body = Buffer.from(JSON.stringify({ f: this.#options.node, t: to, m: message }), 'utf8');
-    const packet = Buffer.alloc(BODY_AT + body.length);
+    if (this.#rendered?.message !== message) this.#rendered = { message, text: renderPeerMessage(message) };
+    const names = `{"f":${JSON.stringify(this.#options.node)},"t":${JSON.stringify(to)},"m":`;
+    const body = `${names}${this.#rendered.text}}`;
+    const packet = Buffer.allocUnsafe(BODY_AT + Buffer.byteLength(body));
     packet.writeUInt8(VERSION, 0);
     packet.writeUInt32BE(key.id, 1);
     this.#incarnation.copy(packet, INCARNATION_AT);
     this.#counter += 1;
     packet.writeUIntBE(this.#counter, COUNTER_AT, 6);
-    body.copy(packet, BODY_AT);
+    packet.write(body, BODY_AT);
     tagOf(packet, key).copy(packet, TAG_AT);
     return packet;
   }

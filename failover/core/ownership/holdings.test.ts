@@ -8,7 +8,7 @@ import {
   isAnnounced,
   NOT_ANNOUNCING,
 } from './holdings.ts';
-import { HOLDINGS_PER_MESSAGE_MAX, type Holding } from './messages.ts';
+import { type Holding, holdingBytes, MOVED_BYTES_MAX } from './messages.ts';
 
 const PEERS = ['w-1', 'w-2'];
 
@@ -36,7 +36,9 @@ function listen(
     for (const { to, message } of said.outgoing) {
       if (message.kind !== 'moved') throw new Error('only moves are announced');
       heard.push({ atMs: nowMs, to, addresses: message.holdings.map(({ address }) => address) });
-      if (acking.includes(to)) announcing = acknowledge(announcing, to, { ...message, kind: 'moved-ack' });
+      const { session, after, upTo } = message;
+      if (acking.includes(to))
+        announcing = acknowledge(announcing, to, { kind: 'moved-ack', session, after, upTo });
     }
     next = announceWakeMs(announcing);
   }
@@ -55,15 +57,24 @@ test('what is held is told to every peer at once, and again every 20 ms to those
 });
 
 test('a peer that acknowledged a part is told the rest', () => {
-  const announcing = acknowledge(holds([holding(1), holding(2)]), 'w-1', {
-    kind: 'moved-ack',
-    session: 5,
-    holdings: [holding(2)],
-  });
+  const ack = { kind: 'moved-ack', session: 5, after: 0, upTo: 1 } as const;
+  const announcing = acknowledge(holds([holding(1), holding(2)]), 'w-1', ack);
   const { outgoing } = announceAgain(announcing, ['w-1'], 0);
   expect(outgoing.map(({ message }) => message)).toEqual([
-    { kind: 'moved', session: 5, holdings: [holding(1)] },
+    { kind: 'moved', session: 5, after: 1, upTo: 2, holdings: [holding(2)] },
   ]);
+});
+
+test('a peer that acknowledged what lies behind a gap is told all of it again', () => {
+  const now = holds([holding(1), holding(2)]);
+  const ack = { kind: 'moved-ack', session: 5, after: 1, upTo: 2 } as const;
+  expect(acknowledge(now, 'w-1', ack)).toBe(now);
+});
+
+test('an acknowledgement of what was never said counts for nothing', () => {
+  const now = holds([holding(1)]);
+  const ack = { kind: 'moved-ack', session: 5, after: 0, upTo: 2 } as const;
+  expect(acknowledge(now, 'w-1', ack)).toBe(now);
 });
 
 test('a peer that stays silent is asked ever more seldom, and given up until the next refreshing', () => {
@@ -83,23 +94,27 @@ test('a thousand peers are told in small parts, each of them in every round, and
   const peers = Array.from({ length: 1000 }, (_, index) => `n-${index}`);
   let announcing = holds([holding(1)]);
   const told = new Map<string, number>();
+  const perSecond: number[] = [];
   let last = 0;
   for (let nowMs = 0; nowMs < 40_000; nowMs += 1) {
     const said = announceAgain(announcing, peers, nowMs);
     announcing = said.announcing;
-    expect(said.outgoing.length).toBeLessThanOrEqual(64 + 1);
+    expect(said.outgoing.length).toBeLessThanOrEqual(12);
+    perSecond[Math.floor(nowMs / 1000)] = (perSecond[Math.floor(nowMs / 1000)] ?? 0) + said.outgoing.length;
     for (const { to } of said.outgoing) told.set(to, (told.get(to) ?? 0) + 1);
     if (said.outgoing.length > 0) last = nowMs;
   }
   expect(new Set(told.values())).toEqual(new Set([11 + 3]));
+  expect(Math.max(...perSecond)).toBeLessThanOrEqual(3000 + 12);
   expect(last).toBeGreaterThan(30_000);
 });
 
 test('more than fits one packet is told in several', () => {
-  const many = Array.from({ length: 2 * HOLDINGS_PER_MESSAGE_MAX + 1 }, (_, index) => holding(index));
+  const each = Math.floor(MOVED_BYTES_MAX / holdingBytes(holding(100)));
+  const many = Array.from({ length: 2 * each + 1 }, (_, index) => holding(100 + index));
   const { heard } = listen(holds(many), { untilMs: 0, acking: PEERS });
   const told = heard.filter(({ to }) => to === 'w-1').map(({ addresses }) => addresses);
-  expect(told.map(({ length }) => length)).toEqual([12, 12, 1]);
+  expect(told.map(({ length }) => length)).toEqual([each, each, 1]);
   expect(told.flat()).toEqual(many.map(({ address }) => address));
 });
 
@@ -118,11 +133,35 @@ test.each([
 });
 
 test('an acknowledgement of an older word, or to a former session, counts for nothing', () => {
-  const now = holds([holding(1, { blocksVersion: 2 })]);
-  const old = acknowledge(now, 'w-1', { kind: 'moved-ack', session: 5, holdings: [holding(1)] });
-  expect(announceAgain(old, ['w-1'], 0).outgoing).toHaveLength(1);
-  const former = { kind: 'moved-ack', session: 4, holdings: now.holdings } as const;
+  const now = holds([holding(1, { blocksVersion: 2 })], 0, holds([holding(1)]));
+  const ack = { kind: 'moved-ack', session: 5, after: 0, upTo: 1 } as const;
+  expect(announceAgain(acknowledge(now, 'w-1', ack), ['w-1'], 0).outgoing).toHaveLength(1);
+  expect(announceAgain(acknowledge(now, 'w-1', { ...ack, upTo: 2 }), ['w-1'], 0).outgoing).toEqual([]);
+  const former = { ...ack, session: 4 } as const;
   expect(acknowledge(now, 'w-1', former)).toBe(now);
+});
+
+test('what is acknowledged late, after news, still counts for what was said', () => {
+  const news = holds([holding(1), holding(2)], 4, holds([holding(1)]));
+  const heard = acknowledge(news, 'w-1', { kind: 'moved-ack', session: 5, after: 0, upTo: 1 });
+  expect(listen(heard, { fromMs: 4, untilMs: 4 }).heard).toEqual([
+    { atMs: 4, to: 'w-1', addresses: ['203.0.113.2'] },
+    { atMs: 4, to: 'w-2', addresses: ['203.0.113.1', '203.0.113.2'] },
+  ]);
+});
+
+test('news does not send the turn back: every peer hears of the first while addresses come one by one', () => {
+  const peers = Array.from({ length: 30 }, (_, index) => `n-${index}`);
+  const told = new Set<string>();
+  let announcing = NOT_ANNOUNCING;
+  for (let news = 1; news <= 3; news += 1) {
+    const holdings = Array.from({ length: news }, (_, index) => holding(index));
+    announcing = holds(holdings, news * 4, announcing);
+    const said = announceAgain(announcing, peers, news * 4);
+    for (const { to } of said.outgoing) told.add(to);
+    announcing = said.announcing;
+  }
+  expect([...told].toSorted()).toEqual(peers.toSorted());
 });
 
 test('a new session tells everything anew', () => {

@@ -90,13 +90,24 @@ export type PeerMessage =
       readonly epoch: number;
       readonly state: 'released' | 'holding';
     }
-  /** What the sender answers for: sources send there from now on. */
-  | { readonly kind: 'moved'; readonly session: number; readonly holdings: readonly Holding[] }
-  | { readonly kind: 'moved-ack'; readonly session: number; readonly holdings: readonly Holding[] };
+  /** What the sender answers for: sources send there from now on. All of the span that still holds. */
+  | ({ readonly kind: 'moved'; readonly session: number; readonly holdings: readonly Holding[] } & Span)
+  | ({ readonly kind: 'moved-ack'; readonly session: number } & Span);
 
 /** Names in `awaits`, and their characters in all: the rest of a heartbeat is small, and it fits 1,400 bytes. */
 export const AWAITED_MAX = 64;
 export const AWAITED_CHARACTERS_MAX = 900;
 
-/** Holdings in one message: at most 80 bytes each, so that it fits 1,400 bytes. */
-export const HOLDINGS_PER_MESSAGE_MAX = 12;
+/** Of what a session said of its holdings, in the sender's own counting: behind `after`, up to `upTo` and with it. */
+export interface Span {
+  readonly after: number;
+  readonly upTo: number;
+}
+
+/** Bytes of holdings in one message: with two nodes' names of 150 letters each it fits the 1,452 bytes of a packet. */
+export const MOVED_BYTES_MAX = 1000;
+
+/** Of one holding as `renderPeerMessage` writes it, with the comma before the next. */
+export function holdingBytes({ address, right: { epoch, index }, blocksVersion }: Holding): number {
+  return `["${address}",${epoch},${index},${blocksVersion}],`.length;
+}

@@ -347,8 +347,8 @@ function hear(state: OwnershipState, from: string, message: PeerMessage, nowMs: 
         absorbAddress(state, message.address, (it) => justState(hearTold(it, message))),
       );
     case 'moved': {
-      const { session, holdings } = message;
-      const ack: PeerMessage = { kind: 'moved-ack', session, holdings };
+      const { session, holdings, after, upTo } = message;
+      const ack: PeerMessage = { kind: 'moved-ack', session, after, upTo };
       return {
         state,
         effects: [

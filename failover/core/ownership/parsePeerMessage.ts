@@ -11,6 +11,8 @@ type Json = Readonly<Record<string, unknown>>;
 /** Nodes in a voter set, gateways in a table: what fits one packet is far less. */
 const LIST_MAX = 1024;
 const NAME_LENGTH_MAX = 253;
+/** Address, epoch, index and version of the blocks. */
+const HOLDING_LENGTH = 4;
 
 export function parsePeerMessage(raw: unknown): PeerMessage | undefined {
   if (!isObject(raw)) return undefined;
@@ -32,11 +34,8 @@ export function parsePeerMessage(raw: unknown): PeerMessage | undefined {
     case 'told':
       return parseAsk(raw, raw.kind);
     case 'moved':
-    case 'moved-ack': {
-      const [session, holdings] = [natural(raw.session), parseHoldings(raw.holdings)];
-      if (session === undefined || holdings === undefined) return undefined;
-      return { kind: raw.kind, session, holdings };
-    }
+    case 'moved-ack':
+      return parseMoved(raw, raw.kind);
     default:
       return undefined;
   }
@@ -118,12 +117,19 @@ function parseAsk(raw: Json, kind: 'ask' | 'told'): PeerMessage | undefined {
     : undefined;
 }
 
+function parseMoved(raw: Json, kind: 'moved' | 'moved-ack'): PeerMessage | undefined {
+  const [session, after, upTo] = [natural(raw.session), natural(raw.after), natural(raw.upTo)];
+  if (session === undefined || after === undefined || upTo === undefined) return undefined;
+  if (kind === 'moved-ack') return { kind, session, after, upTo };
+  const holdings = parseHoldings(raw.holdings);
+  return holdings === undefined ? undefined : { kind, session, after, upTo, holdings };
+}
+
 function parseHoldings(raw: unknown): readonly Holding[] | undefined {
   return list(raw, (entry) => {
-    if (!isObject(entry) || !isObject(entry.right)) return undefined;
-    const address = name(entry.address);
-    const [epoch, index] = [natural(entry.right.epoch), natural(entry.right.index)];
-    const blocksVersion = natural(entry.blocksVersion);
+    if (!Array.isArray(entry) || entry.length !== HOLDING_LENGTH) return undefined;
+    const address = name(entry[0]);
+    const [epoch, index, blocksVersion] = [natural(entry[1]), natural(entry[2]), natural(entry[3])];
     if (address === undefined || epoch === undefined || index === undefined || blocksVersion === undefined)
       return undefined;
     return { address, right: { epoch, index }, blocksVersion };
