@@ -41,6 +41,7 @@ export class OwnershipRunner {
   #state: OwnershipState;
   #stepping = false;
   #timer: NodeJS.Timeout | undefined;
+  #timerMs = 0;
   #stats: NodeJS.Timeout;
   #said = '';
   #wasValid = false;
@@ -117,15 +118,25 @@ export class OwnershipRunner {
     clearInterval(this.#stats);
   }
 
+  /** Most events put the next wake off: a timer that is early enough stays, and looks again when it is due. */
   #schedule(): void {
-    clearTimeout(this.#timer);
     const wakeMs = ownershipWakeMs(this.#state);
+    if (this.#timer !== undefined && wakeMs !== undefined && this.#timerMs <= wakeMs) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (wakeMs === undefined) return;
+    this.#timerMs = wakeMs;
     const waitMs = Math.max(0, wakeMs - this.#options.monotonicMs());
-    this.#timer = setTimeout(() => {
-      this.#longestStallMs = Math.max(this.#longestStallMs, this.#options.monotonicMs() - wakeMs);
-      this.post({ kind: 'tick' });
-    }, Math.ceil(waitMs));
+    this.#timer = setTimeout(() => this.#wake(), Math.ceil(waitMs));
+  }
+
+  #wake(): void {
+    this.#timer = undefined;
+    const wakeMs = ownershipWakeMs(this.#state);
+    const lateMs = wakeMs === undefined ? -1 : this.#options.monotonicMs() - wakeMs;
+    if (lateMs < 0) return this.#schedule();
+    this.#longestStallMs = Math.max(this.#longestStallMs, lateMs);
+    this.post({ kind: 'tick' });
   }
 
   /** Cheap to ask after each of a thousand heartbeats a second: did anything change that the main thread is told? */
