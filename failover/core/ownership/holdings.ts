@@ -138,7 +138,7 @@ export function announceAgain(
   const said = outgoing.length > 0 ? { ...announcing, cursor, saidMs: nowMs } : { ...announcing, cursor };
   if (visited < peers.length)
     return { announcing: { ...said, round: now, nextMs: nowMs + PAUSE_MS }, outgoing };
-  return { announcing: endRound(said, now, peers.length), outgoing };
+  return { announcing: endRound(said, { ...now, nowMs, peers: peers.length }), outgoing };
 }
 
 /** Most peers know the same, so they are told the same: its messages are made once. */
@@ -189,8 +189,17 @@ function isRefreshing({ rounds }: Announcing): boolean {
 
 function endRound(
   announcing: Announcing,
-  { begunMs, told }: { readonly begunMs: number; readonly told: boolean },
-  peers: number,
+  {
+    begunMs,
+    told,
+    nowMs,
+    peers,
+  }: {
+    readonly begunMs: number;
+    readonly told: boolean;
+    readonly nowMs: number;
+    readonly peers: number;
+  },
 ): Announcing {
   const rounds = told ? announcing.rounds + 1 : REPEATS_MS.length + 1;
   const messages = peers * partsOf(announcing.words, { after: 0, upTo: announcing.lastSerial }).length;
@@ -199,7 +208,8 @@ function endRound(
     ...announcing,
     rounds,
     round: undefined,
-    nextMs: begunMs + (REPEATS_MS[rounds - 1] ?? refreshMs),
+    // A round of a thousand peers takes longer than the first repeats are apart.
+    nextMs: Math.max(nowMs + PAUSE_MS, begunMs + (REPEATS_MS[rounds - 1] ?? refreshMs)),
   };
 }
 
