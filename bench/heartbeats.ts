@@ -65,27 +65,35 @@ function buildWire(): void {
   ip(['-n', FAR, 'route', 'add', `${near}/32`, 'dev', device]);
 }
 
+interface Sample {
+  readonly cpuPercent: number;
+  readonly rssMb: number;
+  /** Before it held what it was to hold, and so while it told everybody of it. */
+  readonly sessionsLost: number;
+}
+
 async function measureRole(
   role: Role,
   { runs, say }: { readonly runs: number; readonly say: (line: string) => void },
 ): Promise<Figures> {
-  const samples: { readonly cpuPercent: number; readonly rssMb: number }[] = [];
+  const samples: Sample[] = [];
   for (let run = 1; run <= runs; run += 1) {
     const others = [role, 'listeners'].map((part) => start(FAR, 'otherAgents.ts', [part]));
     for (const other of others) await lineOf(other, /^ready$/);
     const measured = start(NEAR, 'measuredAgent.ts', [role, String(SECONDS)]);
-    const sample = JSON.parse(await lineOf(measured, /^\{/)) as (typeof samples)[number];
+    const sample = JSON.parse(await lineOf(measured, /^\{/)) as Sample;
     const ended = others.map((other) => once(other, 'exit'));
     for (const other of others) other.stdin?.end();
     await Promise.all(ended);
     samples.push(sample);
     say(
-      `  ${role} ${run}/${runs}: ${sample.cpuPercent.toFixed(2)} % of a core, ${sample.rssMb.toFixed(0)} MB`,
+      `  ${role} ${run}/${runs}: ${sample.cpuPercent.toFixed(2)} % of a core, ${sample.rssMb.toFixed(0)} MB, ${sample.sessionsLost} sessions lost before`,
     );
   }
   return {
     cpuPercent: median(samples.map(({ cpuPercent }) => cpuPercent)) ?? null,
     rssMb: median(samples.map(({ rssMb }) => rssMb)) ?? null,
+    sessionsLost: Math.max(...samples.map(({ sessionsLost }) => sessionsLost)),
   };
 }
 

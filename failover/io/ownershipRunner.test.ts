@@ -338,6 +338,8 @@ test('a gateway that says it answers is followed at once, an older word of anoth
     });
   world.runner.handle({ kind: 'peers', peers });
   world.assign(MINE);
+  say('gw-2', 0, 0);
+  expect(world.gate.steered.get(IP)).toBeUndefined();
   say('gw-2', 1, 1);
   expect(world.gate.steered.get(IP)).toBe(formatAddress(one));
   say('gw-3', 1, 0);
@@ -347,6 +349,75 @@ test('a gateway that says it answers is followed at once, an older word of anoth
   expect(world.gate.steered.get(IP)).toBe(formatAddress(one));
   say('gw-3', 5, 1);
   expect(world.gate.steered.get(IP)).toBe(formatAddress(two));
+});
+
+test('of an address that was gone nothing is remembered: the same right is followed again', () => {
+  const gateway = makeAddress(4, 0xcb00710cn);
+  const followed = (): string | undefined => {
+    world.gate.steered.clear();
+    const holdings = [{ address: IP, right: { epoch: 1, index: 0 }, blocksVersion: 1 }];
+    const message: PeerMessage = { kind: 'moved', session: 1, after: 0, upTo: 1, holdings };
+    world.runner.post({ kind: 'received', from: 'gw-2', message });
+    return world.gate.steered.get(IP);
+  };
+  world.runner.handle({ kind: 'peers', peers: new Map([['gw-2', gateway]]) });
+  world.assign(MINE);
+  expect(followed()).toBe(formatAddress(gateway));
+  expect(followed()).toBeUndefined();
+  world.assign();
+  world.runner.handle({ kind: 'rights', rights: new Map() });
+  world.assign(MINE);
+  expect(followed()).toBe(formatAddress(gateway));
+});
+
+test('a wake that was put off comes all the same: a voter that hears nothing any more speaks in time', async () => {
+  world.runner.handle({
+    kind: 'event',
+    event: { kind: 'configured', config: { version: 1, sets: [['gw']] } },
+  });
+  await pass(Math.ceil(DURATIONS.startSilenceMs));
+  const hears = (from: string, seq: number): void =>
+    world.runner.post({
+      kind: 'received',
+      from,
+      message: { kind: 'heartbeat', session: 1, boot: from, seq, configVersion: 1, closed: false },
+    });
+  hears('a', 1);
+  hears('b', 1);
+  await pass(25);
+  hears('b', 2);
+  await pass(75);
+  hears('a', 2);
+  const dead = (): number =>
+    world.wire.filter(({ message }) => message.kind === 'statements' && Object.hasOwn(message.dead, 'b'))
+      .length;
+  await pass(Math.floor(DURATIONS.promiseMs) - 75);
+  expect(dead()).toBe(0);
+  await pass(2);
+  expect(dead()).toBe(1);
+});
+
+test('the main thread hears each word once', async () => {
+  await answering();
+  world.assign(MINE);
+  await pass(500);
+  const words = world
+    .said('word')
+    .map(({ word }) => JSON.stringify({ ...word, released: [...word.released] }));
+  expect(words).toEqual(words.filter((word, index) => word !== words[index - 1]));
+  expect(words.length).toBeGreaterThan(1);
+});
+
+test('how long the thread stood still is counted', async () => {
+  await answering();
+  await pass(15_000);
+  expect(world.said('stats').at(-1)?.stats.longestStallMs).toBeLessThan(2);
+  const nowMs = performance.now.bind(performance);
+  const ahead = vi.spyOn(performance, 'now').mockImplementation(() => nowMs() + 100);
+  await pass(15_000);
+  ahead.mockRestore();
+  // The next heartbeat was at most 25 ms away.
+  expect(world.said('stats').at(-1)?.stats.longestStallMs).toBeGreaterThanOrEqual(75);
 });
 
 test('a closing lets go of everything, tells the voters and then the main thread', async () => {

@@ -369,6 +369,21 @@ test('a message that does not fit a packet is not sent, and said so', async () =
   expect(await tap.taken(1)).toHaveLength(1);
 });
 
+test('letters of more than one byte arrive whole, and one message goes to many as one that is made for each', async () => {
+  const [a, b] = [await open('a'), await open('b')];
+  const message: PeerMessage = {
+    kind: 'heartbeat',
+    session: 1,
+    boot: 'é€😀',
+    seq: 1,
+    configVersion: 1,
+    closed: false,
+  };
+  for (const each of [message, beat(2), message]) a.transport.send('b', each);
+  expect((await b.inbox.until(3)).map((it) => it.message)).toEqual([message, beat(2), message]);
+  expect(dropsOf(b.transport)).toEqual({});
+});
+
 test('as many holdings as one message may have fit a packet', async () => {
   const names = ['a'.repeat(150), 'b'.repeat(150)] as const;
   const [a, b] = [await open('a', BOTH_OLD, names[0]), await open('b', BOTH_OLD, names[1])];

@@ -301,6 +301,17 @@ test('a Lease that is lost ends its session and no other', () => {
   expect(said(network, 'gw-1', 'session-over')).toMatchObject([{ reason: 'lease-lost', session: 1 }]);
 });
 
+test('who asks is woken for the next round of it', () => {
+  const network = served();
+  network.loses = (_, __, { kind }) => kind === 'told';
+  handingOver(network);
+  network.runUntil(() => network.state('gw-2').addresses.get(IP)?.asking !== undefined, 50);
+  const state = network.state('gw-2');
+  expect(ownershipWakeMs({ ...state, voter: { ...state.voter, config: undefined } })).toBe(
+    state.addresses.get(IP)?.asking?.nextMs,
+  );
+});
+
 test('a session that ends while somebody is asked wakes nobody for nothing', () => {
   const network = served();
   network.loses = (_, __, { kind }) => kind === 'told';

@@ -177,4 +177,9 @@ test.each([
 test('what a newer agent adds to a message is left out', () => {
   const ask = fc.sample(MESSAGES.ask, 1)[0];
   expect(parsePeerMessage({ ...ask, later: 1 })).toEqual(ask);
+  const moved = { kind: 'moved', session: 1, after: 0, upTo: 1 };
+  expect(parsePeerMessage({ ...moved, holdings: [['203.0.113.1', 3, 0, 2, 'later']] })).toEqual({
+    ...moved,
+    holdings: [{ address: '203.0.113.1', right: { epoch: 3, index: 0 }, blocksVersion: 2 }],
+  });
 });

@@ -11,8 +11,6 @@ type Json = Readonly<Record<string, unknown>>;
 /** Nodes in a voter set, gateways in a table: what fits one packet is far less. */
 const LIST_MAX = 1024;
 const NAME_LENGTH_MAX = 253;
-/** Address, epoch, index and version of the blocks. */
-const HOLDING_LENGTH = 4;
 
 export function parsePeerMessage(raw: unknown): PeerMessage | undefined {
   if (!isObject(raw)) return undefined;
@@ -127,7 +125,7 @@ function parseMoved(raw: Json, kind: 'moved' | 'moved-ack'): PeerMessage | undef
 
 function parseHoldings(raw: unknown): readonly Holding[] | undefined {
   return list(raw, (entry) => {
-    if (!Array.isArray(entry) || entry.length !== HOLDING_LENGTH) return undefined;
+    if (!Array.isArray(entry)) return undefined;
     const address = name(entry[0]);
     const [epoch, index, blocksVersion] = [natural(entry[1]), natural(entry[2]), natural(entry[3])];
     if (address === undefined || epoch === undefined || index === undefined || blocksVersion === undefined)
