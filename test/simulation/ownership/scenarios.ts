@@ -119,11 +119,12 @@ export const THE_NEXT_HOLDER_DIES_BEFORE_IT_ASKS: Scenario = {
   play({ world, holder: x, node, at, cut }) {
     const { order } = world.ground.api.truth.ips.get(world.addresses[0] ?? '') ?? { order: [] };
     const [y = '', z = ''] = order.map(({ gateway }) => gateway).filter((name) => name !== x.name);
-    // Nobody hears Y: its asks are lost, and soon it is called dead.
+    // Nobody hears Y: its asks are lost.
     for (const { name } of world.nodes) if (name !== y) cut(y, name, 0, FAR_MS);
     // Z learns of both moves at once, and of the first one only by the fence of the second.
     node(z).agent?.stallWatch(700);
     at(1, () => world.cordoned.add(x.name));
+    at(300, () => world.cordoned.add(y));
   },
 };
 
