@@ -1,5 +1,6 @@
 /** The bench of admission: the decision at growing numbers of stored prefixes, and the index behind it beside its rivals. */
 import { createConflictIndex } from '../policy/conflictIndex.ts';
+import { listed } from '../policy/facts.ts';
 import type { Policy } from '../policy/model.ts';
 import type { Bench, Figures } from './bench.ts';
 import { type DecisionFigures, measureDecisions } from './measureDecisions.ts';
@@ -36,7 +37,7 @@ export const admission: Bench = {
     const largest = populations[PREFIXES.indexOf(LOOKUP_PREFIXES)];
     if (largest === undefined) throw new Error('LOOKUP_PREFIXES is none of PREFIXES');
     const ranges = largest.candidates.map(({ range }) => range);
-    const lookups = measureLookups(largest.facts.policies, ranges);
+    const lookups = measureLookups(listed(largest.facts.policies), ranges);
     say(`\n${describeLookups(lookups)}`);
     return figuresOf(sizes, lookups);
   },
@@ -61,14 +62,14 @@ function figure(value: number | undefined): number | null {
 
 function measureSizes(populations: readonly Population[]): readonly SizeFigures[] {
   const cases = populations.map(({ facts, candidates }) => ({
-    snapshot: { facts, index: createConflictIndex(facts.policies) },
+    snapshot: { facts, index: createConflictIndex(listed(facts.policies)) },
     candidates,
   }));
   const decisions = measureDecisions(cases);
   return decisions.map((decision, at) => ({
     prefixes: PREFIXES[at] ?? Number.NaN,
     decision,
-    indexBuildMs: measureIndexBuild(populations[at]?.facts.policies ?? []),
+    indexBuildMs: measureIndexBuild(listed(populations[at]?.facts.policies ?? [])),
   }));
 }
 

@@ -4,6 +4,7 @@
  */
 import { makeAddress } from '../policy/address.ts';
 import { formatCidr, makeCidr } from '../policy/cidr.ts';
+import { UNKNOWN_FACTS } from '../policy/facts.ts';
 import type { AddressRange, ClusterFacts, Policy } from '../policy/model.ts';
 import {
   API_VERSION,
@@ -67,6 +68,7 @@ export function createPopulation(prefixes: number): Population {
   const random = seededRandom(SEED);
   return {
     facts: {
+      ...UNKNOWN_FACTS,
       policies: Array.from({ length: policies }, (_, at) => {
         // Neighbours go to different policies, so that no policy shares an entry with itself.
         const own = Array.from({ length: ENTRIES_PER_POLICY }, (_unused, entry) => at + entry * policies);
@@ -190,6 +192,9 @@ function createNodes(): Pick<ClusterFacts, 'nodes' | 'gateways'> {
       node: name,
       addresses: addresses.map((address) => ({ address, interfaceName })),
       onLink: [{ cidr: network, interfaceName }],
+      nextHops: [],
+      capacity: 256,
+      using: [],
     })),
   };
 }

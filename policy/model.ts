@@ -1,8 +1,12 @@
 /**
- * The one model behind both policy kinds, and the facts about a cluster that rules are judged against.
+ * The one model behind both policy kinds. facts.ts has what rules know of the cluster.
  * Everything here is parsed: the parsers in this folder are the only makers of these values.
  */
 import type { PolicyKind } from './names.ts';
+import type { ViolationCode } from './violationCodes.ts';
+
+export type { ClusterFacts, GatewayFacts, NodeFacts, NodeTaint } from './facts.ts';
+export type { ViolationCode } from './violationCodes.ts';
 
 export type Family = 4 | 6;
 
@@ -89,23 +93,9 @@ export interface Policy {
   readonly returnAfterMs: number;
   /** The value of the annotation that asks for an even spread; absent: nobody asks. */
   readonly rebalance?: string;
+  /** By annotation: addresses may be taken out of the pools although they are in use. */
+  readonly forceRelease?: true;
 }
-
-/** The closed set of codes of admission; later rules add to it. Stable: metrics, JSON output and docs carry them. */
-export type ViolationCode =
-  | 'cidr-syntax'
-  | 'cidr-host-bits'
-  | 'range-syntax'
-  | 'special-use'
-  | 'pool-overlap-self'
-  | 'pool-overlap'
-  | 'pool-unroutable'
-  | 'pool-node-address'
-  | 'selector-syntax'
-  | 'destination-syntax'
-  | 'unknown-field'
-  | 'limits'
-  | 'schema';
 
 export interface Violation {
   readonly code: ViolationCode;
@@ -114,40 +104,4 @@ export interface Violation {
   readonly path: string;
   /** One sentence: the value, the other party and its owner, and what would be accepted. */
   readonly message: string;
-}
-
-export interface NodeTaint {
-  readonly key: string;
-  /** `NoSchedule`, `PreferNoSchedule`, `NoExecute`, or what comes after this was written. */
-  readonly effect: string;
-}
-
-/** A node as Kubernetes reports it. */
-export interface NodeFacts {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly addresses: readonly Address[];
-  readonly podCidrs: readonly Cidr[];
-  readonly unschedulable: boolean;
-  /** Somebody asked by annotation that it holds no egress IPs. */
-  readonly drained: boolean;
-  readonly taints: readonly NodeTaint[];
-  /** The cluster's own judgement, which takes its time. */
-  readonly ready: boolean;
-}
-
-/** What a node's agent reports: its interfaces' addresses and the subnets that are on-link there. */
-export interface GatewayFacts {
-  readonly node: string;
-  readonly addresses: readonly { readonly address: Address; readonly interfaceName: string }[];
-  readonly onLink: readonly { readonly cidr: Cidr; readonly interfaceName: string }[];
-}
-
-/** Everything outside the reviewed object that a rule may look at. */
-export interface ClusterFacts {
-  readonly policies: readonly Policy[];
-  readonly nodes: readonly NodeFacts[];
-  readonly gateways: readonly GatewayFacts[];
-  /** Configured networks that are routed to the gateways although they are on-link at none. */
-  readonly routable: readonly Cidr[];
 }

@@ -52,6 +52,16 @@ export function parseGatewayNodeFacts(raw: unknown): GatewayFacts | undefined {
         interfaceName: it.optionalText('interfaceName') ?? '',
       })),
     ),
+    nextHops: list(status, 'nextHops').flatMap((it) =>
+      addressOf(it.optionalText('address')).map((address) => ({
+        address,
+        interfaceName: it.optionalText('interfaceName') ?? '',
+      })),
+    ),
+    capacity: status.optionalInteger('capacity') ?? 0,
+    using: list(status, 'demand').flatMap((it) =>
+      (it.optionalInteger('ports') ?? 0) > 0 ? addressOf(it.optionalText('address')) : [],
+    ),
   };
 }
 

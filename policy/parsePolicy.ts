@@ -8,7 +8,7 @@ import { parseAddress } from './address.ts';
 import { cidrRange, formatRange, parseCidr, rangeSize } from './cidr.ts';
 import { FieldReader } from './fieldReader.ts';
 import type { AddressRange, Cidr, Policy, PoolEntry, Violation } from './model.ts';
-import { type PolicyKind, REBALANCE_ANNOTATION } from './names.ts';
+import { FORCE_RELEASE_ANNOTATION, type PolicyKind, REBALANCE_ANNOTATION } from './names.ts';
 import { parseLabelSelector, parseWorkloadSelector } from './parseSelector.ts';
 import { ok, type Result, refused } from './result.ts';
 import { parseTimestampMs } from './timestamp.ts';
@@ -53,7 +53,8 @@ export function parsePolicy(raw: unknown, kind: PolicyKind): Result<Policy, read
     ? parseLabelSelector(gateway.child('nodeSelector'))
     : undefined;
   const created = metadata.optionalText('creationTimestamp');
-  const rebalance = new Map(metadata.textMap('annotations')).get(REBALANCE_ANNOTATION);
+  const annotations = new Map(metadata.textMap('annotations'));
+  const rebalance = annotations.get(REBALANCE_ANNOTATION);
   const policy: Policy = {
     ref: {
       kind,
@@ -74,6 +75,7 @@ export function parsePolicy(raw: unknown, kind: PolicyKind): Result<Policy, read
     failureMode: gateway.choice('failureMode', ['Closed', 'Open']),
     returnPolicy: gateway.choice('returnPolicy', ['Stay', 'Return']),
     returnAfterMs: parseReturnAfter(gateway),
+    ...(annotations.get(FORCE_RELEASE_ANNOTATION) === 'true' ? { forceRelease: true } : {}),
     ...(rebalance === undefined ? {} : { rebalance: rebalance.slice(0, REBALANCE_LENGTH_MAX) }),
   };
   return problems.length === 0 ? ok(policy) : refused(problems);

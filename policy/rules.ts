@@ -5,6 +5,7 @@
 import { makeAddress } from './address.ts';
 import { cidrRange, formatCidr, formatRange, rangeContains, rangesOverlap } from './cidr.ts';
 import { type ConflictIndex, createConflictIndex } from './conflictIndex.ts';
+import { listed } from './facts.ts';
 import type {
   AddressRange,
   ClusterFacts,
@@ -26,7 +27,7 @@ const GATEWAYS_SHOWN_MAX = 8;
 export function checkPolicy(
   policy: Policy,
   facts: ClusterFacts,
-  index: ConflictIndex = createConflictIndex(facts.policies),
+  index: ConflictIndex = createConflictIndex(listed(facts.policies)),
 ): readonly Violation[] {
   const gateways = eligibleGateways(policy, facts);
   return policy.pools.flatMap((entry, position) => [
@@ -41,7 +42,7 @@ export function checkPolicy(
 /** Nodes that carry the gateway label (and are not labelled "false") and match the policy's own selector. */
 export function eligibleGateways(policy: Policy, facts: ClusterFacts): readonly GatewayFacts[] {
   const names = new Set(
-    facts.nodes
+    listed(facts.nodes)
       .filter(({ labels }) => Object.hasOwn(labels, GATEWAY_LABEL) && labels[GATEWAY_LABEL] !== 'false')
       .filter(
         ({ labels }) =>
@@ -49,7 +50,7 @@ export function eligibleGateways(policy: Policy, facts: ClusterFacts): readonly 
       )
       .map(({ name }) => name),
   );
-  return facts.gateways.filter(({ node }) => names.has(node));
+  return listed(facts.gateways).filter(({ node }) => names.has(node));
 }
 
 function deny(code: ViolationCode, entry: PoolEntry, message: string): Violation {
@@ -100,10 +101,10 @@ function isSame(a: Policy, b: Policy): boolean {
 }
 
 function checkNodeAddress(entry: PoolEntry, facts: ClusterFacts): readonly Violation[] {
-  const reported = facts.nodes.flatMap(({ name, addresses }) =>
+  const reported = listed(facts.nodes).flatMap(({ name, addresses }) =>
     addresses.map((address) => ({ address, where: `node ${name}` })),
   );
-  const observed = facts.gateways.flatMap(({ node, addresses }) =>
+  const observed = listed(facts.gateways).flatMap(({ node, addresses }) =>
     addresses.map(({ address, interfaceName }) => ({
       address,
       where: `interface ${interfaceName} of node ${node}`,

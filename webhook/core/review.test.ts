@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { parseAddress } from '../../policy/address.ts';
 import { parseCidr } from '../../policy/cidr.ts';
 import { createConflictIndex } from '../../policy/conflictIndex.ts';
+import { UNKNOWN_FACTS } from '../../policy/facts.ts';
 import type { ClusterFacts, Policy } from '../../policy/model.ts';
 import { API_VERSION, type PolicyKind } from '../../policy/names.ts';
 import { parsePolicy } from '../../policy/parsePolicy.ts';
@@ -48,6 +49,7 @@ const stored = (change: Change): Policy =>
 const GATEWAY = must(parseAddress('203.0.113.11'));
 function snapshot(policies: readonly Policy[] = []) {
   const facts: ClusterFacts = {
+    ...UNKNOWN_FACTS,
     policies,
     nodes: [
       {
@@ -66,6 +68,9 @@ function snapshot(policies: readonly Policy[] = []) {
         node: 'gw-1',
         addresses: [{ address: GATEWAY, interfaceName: 'eth0' }],
         onLink: [{ cidr: must(parseCidr('203.0.113.0/24')), interfaceName: 'eth0' }],
+        nextHops: [],
+        capacity: 256,
+        using: [],
       },
     ],
     routable: [],

@@ -1,5 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import type { KubeClient, KubeOutcome, WatchFrame } from '../../kube/kubeClient.ts';
+import { listed } from '../../policy/facts.ts';
 import {
   CILIUM_EGRESS_GATEWAY_POLICY,
   collectionPath,
@@ -91,18 +92,18 @@ const B = policy(EGRESS_POLICY, 'b', '203.0.113.12/32');
 test('all four collections make one snapshot', async () => {
   const { client } = createWorld({ [NODES]: [node], [GATEWAYS]: [report], [CILIUM]: [A], [OWN]: [B] });
   const { facts, index } = await start(client).synced();
-  expect(facts.nodes.map(({ name }) => name)).toEqual(['gw-1']);
-  expect(facts.gateways.map(({ onLink }) => onLink.length)).toEqual([1]);
-  expect(facts.policies.map(({ ref }) => ref.name)).toEqual(['a', 'b']);
+  expect(listed(facts.nodes).map(({ name }) => name)).toEqual(['gw-1']);
+  expect(listed(facts.gateways).map(({ onLink }) => onLink.length)).toEqual([1]);
+  expect(listed(facts.policies).map(({ ref }) => ref.name)).toEqual(['a', 'b']);
   expect(
-    facts.policies.flatMap(({ pools }) => pools.flatMap(({ range }) => index.overlapping(range))),
+    listed(facts.policies).flatMap(({ pools }) => pools.flatMap(({ range }) => index.overlapping(range))),
   ).toHaveLength(2);
 });
 
 test('where the Cilium kind is not installed there are none of it', async () => {
   const { client } = createWorld({ [NODES]: [node], [GATEWAYS]: [report], [OWN]: [B] });
   const { facts } = await start(client).synced();
-  expect(facts.policies.map(({ ref }) => ref.name)).toEqual(['b']);
+  expect(listed(facts.policies).map(({ ref }) => ref.name)).toEqual(['b']);
 });
 
 test('a collection that must be there keeps it waiting, and is named', async () => {
@@ -117,7 +118,7 @@ test('policies come and go, and one that does not parse is as if it were not the
   const { facts, synced } = start(client);
   const before = await synced();
   expect(facts.state()).toEqual({ kind: 'synced', snapshot: before });
-  const names = async () => (await synced()).facts.policies.map(({ ref }) => ref.name);
+  const names = async () => listed((await synced()).facts.policies).map(({ ref }) => ref.name);
   await tell(CILIUM, { type: 'ADDED', object: A });
   await vi.waitUntil(async () => (await names()).length === 2);
   await tell(OWN, { type: 'MODIFIED', object: { ...B, spec: {} } });

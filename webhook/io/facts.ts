@@ -8,6 +8,7 @@
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
 import { type Reflector, type ReflectorEvent, startReflector } from '../../kube/reflector.ts';
 import { createConflictIndex } from '../../policy/conflictIndex.ts';
+import { type ClusterFacts, UNKNOWN_FACTS } from '../../policy/facts.ts';
 import type { Cidr, Policy } from '../../policy/model.ts';
 import {
   CILIUM_EGRESS_GATEWAY_POLICY,
@@ -74,7 +75,8 @@ export function watchFacts(options: FactsOptions): Facts {
 
   const build = (): Snapshot => {
     const policies = [...cilium.items().values(), ...own.items().values()];
-    const facts = {
+    const facts: ClusterFacts = {
+      ...UNKNOWN_FACTS,
       policies,
       nodes: [...nodes.items().values()],
       gateways: [...gateways.items().values()],

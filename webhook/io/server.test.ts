@@ -2,13 +2,14 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { type IssuedPair, issueCa, issueLeaf } from '../../certs/io/issue.ts';
 import { createConflictIndex } from '../../policy/conflictIndex.ts';
+import { UNKNOWN_FACTS } from '../../policy/facts.ts';
 import type { ClusterFacts } from '../../policy/model.ts';
 import { createLogger } from '../../runtime/logger.ts';
 import type { FactsState } from './facts.ts';
 import { createWebhookMetrics } from './metrics.ts';
 import { BODY_BYTES_MAX, createWebhookServer } from './server.ts';
 
-const facts: ClusterFacts = { policies: [], nodes: [], gateways: [], routable: [] };
+const facts: ClusterFacts = { ...UNKNOWN_FACTS, policies: [], nodes: [], gateways: [] };
 const SYNCED: FactsState = { kind: 'synced', snapshot: { facts, index: createConflictIndex([]) } };
 const silent = createLogger({ program: 'test', level: 'error', write: () => {} });
 

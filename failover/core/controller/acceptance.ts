@@ -6,6 +6,7 @@
  * Leaves routability to placement (a pool that no gateway can host has no gateway) and the rest of the rules to
  * admission: what was refused there for being unwise may have been put past it on purpose.
  */
+import { UNKNOWN_FACTS } from '../../../policy/facts.ts';
 import type { ClusterFacts, NodeFacts, Policy, ViolationCode } from '../../../policy/model.ts';
 import { acceptPolicies } from '../../../policy/precedence.ts';
 import { checkPolicy } from '../../../policy/rules.ts';
@@ -43,7 +44,7 @@ export function decideAcceptance(view: ControllerView): ReadonlyMap<string, Verd
 function read({ parsed }: PolicyObject, nodes: ReadonlyMap<string, NodeFacts>): Policy | string {
   if (parsed.kind === 'refused')
     return parsed.error.map(({ path, message }) => `${path}: ${message}`).join('; ');
-  const facts: ClusterFacts = { policies: [], nodes: [...nodes.values()], gateways: [], routable: [] };
+  const facts: ClusterFacts = { ...UNKNOWN_FACTS, nodes: [...nodes.values()] };
   const broken = checkPolicy(parsed.value, facts).filter(({ code }) => HELD_CODES.has(code));
   return broken.length === 0
     ? parsed.value
