@@ -2,6 +2,7 @@
 import { createConflictIndex } from '../policy/conflictIndex.ts';
 import { listed } from '../policy/facts.ts';
 import type { Policy } from '../policy/model.ts';
+import { createSnapshot } from '../webhook/core/snapshot.ts';
 import type { Bench, Figures } from './bench.ts';
 import { type DecisionFigures, measureDecisions } from './measureDecisions.ts';
 import { type Contender, type LookupFigures, measureLookups, SCANNED_RANGES } from './measureLookups.ts';
@@ -62,7 +63,7 @@ function figure(value: number | undefined): number | null {
 
 function measureSizes(populations: readonly Population[]): readonly SizeFigures[] {
   const cases = populations.map(({ facts, candidates }) => ({
-    snapshot: { facts, index: createConflictIndex(listed(facts.policies)) },
+    snapshot: createSnapshot(facts),
     candidates,
   }));
   const decisions = measureDecisions(cases);

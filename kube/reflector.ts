@@ -53,6 +53,8 @@ interface Run<T> {
   readonly signal: AbortSignal;
   readonly random: () => number;
   readonly now: () => number;
+  /** Told already that the collection is not served. */
+  absent: boolean;
   /** Object's `namespace/name` → our key, for deletions and for objects that `project` no longer keeps. */
   readonly keys: Map<string, string>;
 }
@@ -64,6 +66,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector {
     signal: controller.signal,
     random: options.random ?? Math.random,
     now: options.now ?? (() => performance.now()),
+    absent: false,
     keys: new Map(),
   };
   const ended = reflect(run).catch((error: unknown) => {
@@ -132,15 +135,25 @@ async function follow<T>(run: Run<T>, from: Place): Promise<Followed> {
     if (!(thrown instanceof KubeFailure)) throw thrown;
     const { error } = thrown;
     const { retryAfterMs } = error;
+    // Where a kind went away under a watch, the list says so.
+    const absent = isAbsence(run, error);
     return {
-      reached: error.code === 'gone' ? { ...reached, version: undefined } : reached,
+      reached: error.code === 'gone' || absent ? { ...reached, version: undefined } : reached,
       error,
       events,
       lastedMs: lastedMs(),
-      ending: error.code === 'timeout' || error.code === 'unreachable' ? error.code : 'failed',
+      ending: absent ? 'absent' : endingOf(error),
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     };
   }
+}
+
+function isAbsence<T>({ options }: Run<T>, { code }: KubeError): boolean {
+  return code === 'not-found' && options.absentIsEmpty === true;
+}
+
+function endingOf({ code }: KubeError): Attempt['ending'] {
+  return code === 'timeout' || code === 'unreachable' ? code : 'failed';
 }
 
 /** The version to watch from. */
@@ -154,7 +167,7 @@ async function list<T>(run: Run<T>): Promise<string> {
     const outcome = await client.get(path, { ...query, limit: PAGE_ITEMS, continue: token });
     if (run.signal.aborted) return '';
     if (outcome.kind !== 'ok') {
-      if (outcome.error.code === 'not-found' && run.options.absentIsEmpty === true) publish(run, items, keys);
+      if (isAbsence(run, outcome.error)) publishAbsence(run);
       throw new KubeFailure(outcome.error);
     }
     for (const raw of itemsOf(outcome.value)) {
@@ -174,11 +187,18 @@ async function list<T>(run: Run<T>): Promise<string> {
   throw broken(`${path}: a list of more than ${PAGES_MAX} pages`);
 }
 
+/** Once: it is asked for again every few seconds. */
+function publishAbsence<T>(run: Run<T>): void {
+  if (!run.absent) publish(run, new Map(), new Map());
+  run.absent = true;
+}
+
 function broken(message: string): KubeFailure {
   return new KubeFailure({ code: 'protocol', transient: true, message });
 }
 
 function publish<T>(run: Run<T>, items: ReadonlyMap<string, T>, keys: ReadonlyMap<string, string>): void {
+  run.absent = false;
   run.keys.clear();
   for (const [identity, key] of keys) run.keys.set(identity, key);
   run.options.onEvent({ kind: 'synced', items });

@@ -1,9 +1,9 @@
 /**
- * Which pool entries of which policies overlap a range. Built once from a snapshot and never changed: sorted by first
- * address, with the highest last address of everything up to each place, so a look-up is a binary search and a walk
- * back over real overlaps. Entries may nest or repeat (shared ones).
+ * Which pool entries of which policies overlap a range. Entries may nest or repeat (shared ones). A controller builds it
+ * from all policies at once; the webhook adds and removes policies as they come and go.
  */
-import type { AddressRange, Family, Policy, PoolEntry } from './model.ts';
+import { RangeIndex, type Visitor } from './index/rangeIndex.ts';
+import type { AddressRange, Policy, PoolEntry } from './model.ts';
 
 export interface OwnedEntry {
   readonly owner: Policy;
@@ -13,54 +13,36 @@ export interface OwnedEntry {
 export interface ConflictIndex {
   /** In order of their first address. */
   overlapping(range: AddressRange): readonly OwnedEntry[];
+  /** In no promised order; a visitor that returns false ends the walk. */
+  visitOverlapping(range: AddressRange, visit: Visitor<OwnedEntry>): void;
 }
 
-interface Shelf {
-  readonly entries: readonly OwnedEntry[];
-  /** `highest[i]` is the greatest last address of `entries[0..i]`. */
-  readonly highest: readonly bigint[];
+/** One that follows changes. A policy is removed as the same value that was added. */
+export interface ChangingConflictIndex extends ConflictIndex {
+  add(policy: Policy): void;
+  remove(policy: Policy): void;
 }
 
-export function createConflictIndex(policies: readonly Policy[]): ConflictIndex {
-  const owned = policies.flatMap((owner) => owner.pools.map((entry): OwnedEntry => ({ owner, entry })));
-  const shelves = { 4: createShelf(owned, 4), 6: createShelf(owned, 6) } as const;
-  return { overlapping: (range) => search(shelves[range.family], range) };
+export function createConflictIndex(policies: readonly Policy[]): ChangingConflictIndex {
+  const ownedOf = new Map<Policy, readonly OwnedEntry[]>();
+  for (const policy of policies) ownedOf.set(policy, entriesOf(policy));
+  const ranges = new RangeIndex<OwnedEntry>(({ entry }) => entry.range, [...ownedOf.values()].flat());
+  return {
+    overlapping: (range) => ranges.overlapping(range),
+    visitOverlapping: (range, visit) => ranges.visitOverlapping(range, visit),
+    add: (policy) => {
+      if (ownedOf.has(policy)) return;
+      const owned = entriesOf(policy);
+      ownedOf.set(policy, owned);
+      for (const entry of owned) ranges.add(entry);
+    },
+    remove: (policy) => {
+      for (const entry of ownedOf.get(policy) ?? []) ranges.remove(entry);
+      ownedOf.delete(policy);
+    },
+  };
 }
 
-function createShelf(owned: readonly OwnedEntry[], family: Family): Shelf {
-  const entries = owned
-    .filter(({ entry }) => entry.range.family === family)
-    .toSorted((a, b) =>
-      a.entry.range.first < b.entry.range.first ? -1 : a.entry.range.first > b.entry.range.first ? 1 : 0,
-    );
-  const highest: bigint[] = [];
-  let last = -1n;
-  for (const { entry } of entries) {
-    if (entry.range.last > last) last = entry.range.last;
-    highest.push(last);
-  }
-  return { entries, highest };
-}
-
-function search({ entries, highest }: Shelf, range: AddressRange): readonly OwnedEntry[] {
-  const found: OwnedEntry[] = [];
-  for (let index = countUpTo(entries, range.last) - 1; index >= 0; index -= 1) {
-    // Nothing at this place or before it reaches the range.
-    if ((highest[index] ?? -1n) < range.first) break;
-    const owned = entries[index];
-    if (owned !== undefined && owned.entry.range.last >= range.first) found.push(owned);
-  }
-  return found.reverse();
-}
-
-/** How many entries begin at or before `value`. */
-function countUpTo(entries: readonly OwnedEntry[], value: bigint): number {
-  let [low, high] = [0, entries.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const first = entries[middle]?.entry.range.first;
-    if (first !== undefined && first <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+function entriesOf(owner: Policy): readonly OwnedEntry[] {
+  return owner.pools.map((entry) => ({ owner, entry }));
 }

@@ -46,6 +46,12 @@ export class FieldReader {
     );
   }
 
+  /** Whether a field that was read as an empty list is one, or is not there. */
+  isEmptyList(field: string): boolean {
+    const value = this.#get(field) ?? [];
+    return Array.isArray(value) && value.length === 0;
+  }
+
   #get(field: string): unknown {
     return this.has(field) ? this.#fields()[field] : undefined;
   }

@@ -6,6 +6,9 @@ export const API_VERSION = 'v1alpha1';
 export const POLICY_KINDS = ['CiliumEgressGatewayPolicy', 'EgressPolicy'] as const;
 export type PolicyKind = (typeof POLICY_KINDS)[number];
 
+/** Cilium's own kind of that name, which users write beside ours: group and version tell them apart. */
+export const CILIUM_POLICY_V2 = 'CiliumEgressGatewayPolicy.v2';
+
 export interface ServedKind {
   readonly group: string;
   readonly version: string;

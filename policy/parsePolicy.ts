@@ -5,7 +5,7 @@
  */
 
 import { parseAddress } from './address.ts';
-import { cidrRange, formatRange, parseCidr, rangeSize } from './cidr.ts';
+import { cidrRange, formatRange, parseCidr } from './cidr.ts';
 import { FieldReader } from './fieldReader.ts';
 import type { AddressRange, Cidr, Policy, PoolEntry, Violation } from './model.ts';
 import { FORCE_RELEASE_ANNOTATION, type PolicyKind, REBALANCE_ANNOTATION } from './names.ts';
@@ -17,8 +17,10 @@ import { parseTimestampMs } from './timestamp.ts';
 export const SELECTORS_MAX = 64;
 export const DESTINATIONS_MAX = 1000;
 export const POOL_ENTRIES_MAX = 64;
-/** Every address is an object, a Lease-guarded right and a row in each gateway's map. */
-export const POLICY_ADDRESSES_MAX = 256n;
+/** Every address is an object, a Lease-guarded right and a row in each gateway's map. Admission's limit may be set. */
+export const POLICY_ADDRESSES_DEFAULT = 256;
+/** No setting goes beyond this, and no controller serves more of one policy. */
+export const POLICY_ADDRESSES_MAX = 1024;
 
 const DEFAULT_RETURN_AFTER_MS = 5 * 60_000;
 /** A gateway that was stable for a week has recovered; timers of 32 bits end at 24.8 days. */
@@ -83,7 +85,14 @@ export function parsePolicy(raw: unknown, kind: PolicyKind): Result<Policy, read
 
 function parseDestinations(spec: FieldReader, field: string, min: number): readonly Cidr[] {
   const seen = new Set<string>();
-  return spec.list(field, { min, max: DESTINATIONS_MAX }).flatMap((entry) => {
+  const entries = spec.list(field, { min: 0, max: DESTINATIONS_MAX });
+  if (min > 0 && spec.isEmptyList(field))
+    return spec.refuse(
+      'destination-syntax',
+      `${field} is empty; list at least ${min}, such as 0.0.0.0/0`,
+      field,
+    );
+  return entries.flatMap((entry) => {
     const text = entry.text();
     if (text === undefined) return [];
     const parsed = parseCidr(text);
@@ -95,17 +104,7 @@ function parseDestinations(spec: FieldReader, field: string, min: number): reado
 }
 
 function parsePools(gateway: FieldReader): readonly PoolEntry[] {
-  const entries = gateway.list('ippools', { min: 1, max: POOL_ENTRIES_MAX });
-  const pools = entries.flatMap(parsePoolEntry);
-  const total = pools.reduce((sum, { range }) => sum + rangeSize(range), 0n);
-  if (total > POLICY_ADDRESSES_MAX) {
-    gateway.refuse(
-      'limits',
-      `ippools holds ${total} addresses; at most ${POLICY_ADDRESSES_MAX} are served by one policy, so use longer prefixes`,
-      'ippools',
-    );
-  }
-  return pools;
+  return gateway.list('ippools', { min: 1, max: POOL_ENTRIES_MAX }).flatMap(parsePoolEntry);
 }
 
 function parsePoolEntry(entry: FieldReader): readonly PoolEntry[] {

@@ -1,170 +1,92 @@
 /**
- * Judges a parsed policy against the cluster: what is wrong with its pools that the object alone does not show. Pure;
- * the facts are the caller's, who must not ask while they are stale. Webhook and controller run these same rules.
+ * The rules that a policy is judged by beyond its own syntax, against facts about the cluster. Webhook, controller and
+ * `validate` run the same ones; whoever calls passes the facts it has. A rule whose facts are unknown says nothing.
  */
-import { makeAddress } from './address.ts';
-import { cidrRange, formatCidr, formatRange, rangeContains, rangesOverlap } from './cidr.ts';
-import { type ConflictIndex, createConflictIndex } from './conflictIndex.ts';
-import { listed } from './facts.ts';
-import type {
-  AddressRange,
-  ClusterFacts,
-  GatewayFacts,
-  Policy,
-  PoolEntry,
-  Violation,
-  ViolationCode,
-} from './model.ts';
-import { GATEWAY_LABEL } from './names.ts';
-import { entriesConflict } from './precedence.ts';
-import { matchesSelector } from './selector.ts';
-import { findSpecialUse } from './specialUse.ts';
+import type { ClusterFacts } from './facts.ts';
+import { createFactIndex, type FactIndex, type FactSource } from './index/factIndex.ts';
+import type { Policy, Violation } from './model.ts';
+import {
+  checkClusterNetwork,
+  checkEdgeAddress,
+  checkLoadBalancer,
+  checkNodeAddress,
+  checkRouterAddress,
+} from './rules/addressRules.ts';
+import { checkClusterDestinations, checkExclusions, checkFamilies } from './rules/destinationRules.ts';
+import {
+  checkAnyGateway,
+  checkGatewayCapacity,
+  checkRoutable,
+  checkSingleGateway,
+} from './rules/gatewayRules.ts';
+import { checkOverlap, checkSelfOverlap, checkSpecialUse, checkTooLarge } from './rules/poolRules.ts';
+import { DEFAULT_RULE_SETTINGS, type Occasion, type Rule, type RuleSettings } from './rules/ruleContext.ts';
+import { checkAmbiguous, checkSelectorEmpty } from './rules/selectorRules.ts';
+import { checkInUse, checkPorts } from './rules/useRules.ts';
+import type { ViolationCode } from './violationCodes.ts';
 
-/** A message names this many gateways; the rest are counted. */
-const GATEWAYS_SHOWN_MAX = 8;
+export { DEFAULT_RULE_SETTINGS, type Occasion, type RuleSettings } from './rules/ruleContext.ts';
 
-/** All violations, in the order of the pool's entries. */
+/** Each with what it needs: without one of these sources it says nothing. One of a nested list is enough. */
+const RULES: readonly {
+  readonly code: ViolationCode;
+  readonly check: Rule;
+  readonly needs: readonly (FactSource | readonly FactSource[])[];
+}[] = [
+  { code: 'special-use', check: checkSpecialUse, needs: [] },
+  { code: 'pool-overlap-self', check: checkSelfOverlap, needs: [] },
+  { code: 'pool-too-large', check: checkTooLarge, needs: [] },
+  { code: 'pool-overlap', check: checkOverlap, needs: ['policies'] },
+  { code: 'pool-node-address', check: checkNodeAddress, needs: [['nodes', 'gateways']] },
+  { code: 'pool-cluster-network', check: checkClusterNetwork, needs: [['networks', 'nodes']] },
+  { code: 'pool-router-address', check: checkRouterAddress, needs: ['gateways'] },
+  { code: 'pool-edge-address', check: checkEdgeAddress, needs: ['nodes', 'gateways'] },
+  { code: 'pool-load-balancer', check: checkLoadBalancer, needs: ['loadBalancers'] },
+  { code: 'pool-unroutable', check: checkRoutable, needs: ['nodes', 'gateways'] },
+  { code: 'no-gateway', check: checkAnyGateway, needs: ['nodes', 'gateways'] },
+  { code: 'pool-single-gateway', check: checkSingleGateway, needs: ['nodes', 'gateways'] },
+  { code: 'pool-capacity', check: checkGatewayCapacity, needs: ['nodes', 'gateways'] },
+  { code: 'pool-capacity', check: checkPorts, needs: ['pods', 'namespaces', 'nodes'] },
+  { code: 'pool-in-use', check: checkInUse, needs: ['egressIps', 'gateways'] },
+  { code: 'family-mismatch', check: checkFamilies, needs: [] },
+  { code: 'excluded-outside', check: checkExclusions, needs: [] },
+  { code: 'destination-cluster', check: checkClusterDestinations, needs: [['networks', 'nodes']] },
+  { code: 'selector-empty', check: checkSelectorEmpty, needs: [] },
+  { code: 'policy-ambiguous', check: checkAmbiguous, needs: ['policies'] },
+];
+
+export interface CheckOptions {
+  /** Default: somebody asks to create it. */
+  readonly occasion?: Occasion;
+  readonly settings?: RuleSettings;
+}
+
+/** All violations, denials and warnings, by rule and then in the order of the policy's fields. */
 export function checkPolicy(
   policy: Policy,
   facts: ClusterFacts,
-  index: ConflictIndex = createConflictIndex(listed(facts.policies)),
+  options: CheckOptions = {},
 ): readonly Violation[] {
-  const gateways = eligibleGateways(policy, facts);
-  return policy.pools.flatMap((entry, position) => [
-    ...checkSpecialUse(entry),
-    ...checkSelfOverlap(entry, policy.pools.slice(0, position)),
-    ...checkOverlap(entry, policy, index),
-    ...checkNodeAddress(entry, facts),
-    ...checkRoutable(entry, gateways, facts),
-  ]);
+  return judgePolicy(policy, createFactIndex(facts), options);
 }
 
-/** Nodes that carry the gateway label (and are not labelled "false") and match the policy's own selector. */
-export function eligibleGateways(policy: Policy, facts: ClusterFacts): readonly GatewayFacts[] {
-  const names = new Set(
-    listed(facts.nodes)
-      .filter(({ labels }) => Object.hasOwn(labels, GATEWAY_LABEL) && labels[GATEWAY_LABEL] !== 'false')
-      .filter(
-        ({ labels }) =>
-          policy.gatewaySelector === undefined || matchesSelector(policy.gatewaySelector, labels),
-      )
-      .map(({ name }) => name),
-  );
-  return listed(facts.gateways).filter(({ node }) => names.has(node));
-}
-
-function deny(code: ViolationCode, entry: PoolEntry, message: string): Violation {
-  return { code, verdict: 'deny', path: entry.path, message };
-}
-
-function checkSpecialUse(entry: PoolEntry): readonly Violation[] {
-  const special = findSpecialUse(entry.range);
-  if (special === undefined) return [];
-  const { text, meaning } = special;
-  return [
-    deny(
-      'special-use',
-      entry,
-      `${entry.text} lies in ${text}, ${meaning}; use addresses that the outside can answer to`,
-    ),
-  ];
-}
-
-function checkSelfOverlap(entry: PoolEntry, earlier: readonly PoolEntry[]): readonly Violation[] {
-  return earlier
-    .filter(({ range }) => rangesOverlap(range, entry.range))
-    .map((other) =>
-      deny(
-        'pool-overlap-self',
-        entry,
-        `${entry.text} overlaps ${other.text} at ${other.path} of the same policy; list each address once`,
-      ),
-    );
-}
-
-function checkOverlap(entry: PoolEntry, policy: Policy, index: ConflictIndex): readonly Violation[] {
-  return index
-    .overlapping(entry.range)
-    .filter(({ owner, entry: theirs }) => !isSame(owner, policy) && entriesConflict(entry, theirs))
-    .map(({ owner, entry: theirs }) =>
-      deny(
-        'pool-overlap',
-        entry,
-        `${entry.text} overlaps ${theirs.text} of ${owner.ref.kind} ${owner.ref.name}; use other addresses, or list the same entry in both with shared: true`,
-      ),
-    );
-}
-
-/** A policy under review is the stored one with the same kind and name: the uid of a create is not known yet. */
-function isSame(a: Policy, b: Policy): boolean {
-  return a.ref.kind === b.ref.kind && a.ref.name === b.ref.name;
-}
-
-function checkNodeAddress(entry: PoolEntry, facts: ClusterFacts): readonly Violation[] {
-  const reported = listed(facts.nodes).flatMap(({ name, addresses }) =>
-    addresses.map((address) => ({ address, where: `node ${name}` })),
-  );
-  const observed = listed(facts.gateways).flatMap(({ node, addresses }) =>
-    addresses.map(({ address, interfaceName }) => ({
-      address,
-      where: `interface ${interfaceName} of node ${node}`,
-    })),
-  );
-  const seen = new Set<bigint>();
-  return [...reported, ...observed].flatMap(({ address, where }) => {
-    if (!rangeContains(entry.range, address) || seen.has(address.value)) return [];
-    seen.add(address.value);
-    const text = formatRange({ family: address.family, first: address.value, last: address.value });
-    return [
-      deny(
-        'pool-node-address',
-        entry,
-        `${entry.text} contains ${text}, the address of ${where}; leave it out of the pool`,
-      ),
-    ];
-  });
-}
-
-function checkRoutable(
-  entry: PoolEntry,
-  gateways: readonly GatewayFacts[],
-  facts: ClusterFacts,
+/** The same for whoever asks often: an index is made once and follows the cluster. */
+export function judgePolicy(
+  policy: Policy,
+  index: FactIndex,
+  { occasion = { kind: 'create' }, settings = DEFAULT_RULE_SETTINGS }: CheckOptions = {},
 ): readonly Violation[] {
-  const reachable = [
-    ...gateways.flatMap(({ onLink }) => onLink.map(({ cidr }) => cidr)),
-    ...facts.routable,
-  ].map(cidrRange);
-  const gap = firstUncovered(entry.range, reachable);
-  if (gap === undefined) return [];
-  const address = formatRange({ family: entry.range.family, first: gap, last: gap });
-  const what = entry.range.first === entry.range.last ? address : `${address} of ${entry.text}`;
-  return [
-    deny(
-      'pool-unroutable',
-      entry,
-      `${what} is on-link at no gateway of this policy (${describeGateways(gateways)}) and in no configured routable network; use an address of one of these subnets, or have the network routed to the gateways and configure it as routable`,
-    ),
-  ];
+  const context = { index, settings, occasion, gateways: index.nodes.choose(policy.gatewaySelector) };
+  const knows = (source: FactSource): boolean => index.known.has(source);
+  return RULES.flatMap((rule) => (canJudge(rule, knows) ? rule.check(policy, context) : []));
 }
 
-/** The lowest address of `range` that lies in none of `covers`. */
-function firstUncovered(range: AddressRange, covers: readonly AddressRange[]): bigint | undefined {
-  let next = range.first;
-  for (const cover of covers
-    .filter((it) => rangesOverlap(it, range))
-    .toSorted((a, b) => (a.first < b.first ? -1 : 1))) {
-    if (cover.first > next) return next;
-    if (cover.last >= next) next = cover.last + 1n;
-  }
-  return next > range.last ? undefined : makeAddress(range.family, next).value;
+/** Codes of rules that say nothing because what they need is unknown: "no violation" does not mean them. */
+export function unjudgedCodes(facts: ClusterFacts): readonly ViolationCode[] {
+  const known = (source: FactSource): boolean => facts[source] !== 'unknown';
+  return [...new Set(RULES.filter((rule) => !canJudge(rule, known)).map(({ code }) => code))];
 }
 
-function describeGateways(gateways: readonly GatewayFacts[]): string {
-  if (gateways.length === 0) return 'there is none';
-  const shown = gateways.slice(0, GATEWAYS_SHOWN_MAX).map(({ node, onLink }) => {
-    const subnets = onLink.map(({ cidr }) => formatCidr(cidr)).join(' ');
-    return `${node}: ${subnets === '' ? 'no subnet' : subnets}`;
-  });
-  const rest = gateways.length - shown.length;
-  return rest > 0 ? `${shown.join(', ')} and ${rest} more` : shown.join(', ');
+function canJudge({ needs }: (typeof RULES)[number], known: (source: FactSource) => boolean): boolean {
+  return needs.every((need) => (typeof need === 'string' ? known(need) : need.some(known)));
 }

@@ -3,6 +3,7 @@ import { cidrRange, parseCidr, rangesOverlap } from './cidr.ts';
 import type { AddressRange, Cidr } from './model.ts';
 
 export interface SpecialUse {
+  readonly range: AddressRange;
   readonly text: string;
   readonly meaning: string;
 }

@@ -33,6 +33,31 @@ test('routable networks are a list', () => {
   expect(read).toMatchObject({ kind: 'ok', value: { routable: [{ prefix: 24 }, { prefix: 32 }] } });
 });
 
+test("the cluster's own networks and the limits are read", () => {
+  const read = readWebhookConfig({
+    ...COMPLETE,
+    POD_CIDRS: '10.244.0.0/16',
+    SERVICE_CIDRS: '10.96.0.0/12',
+    POOL_ADDRESSES_MAX: '1024',
+  });
+  expect(read).toMatchObject({
+    kind: 'ok',
+    value: {
+      networks: [
+        { use: 'pods', cidr: { prefix: 16 }, source: 'the setting POD_CIDRS' },
+        { use: 'services', cidr: { prefix: 12 } },
+      ],
+      poolAddressesMax: 1024,
+      initialPorts: 512,
+      controllerAccount: 'sallyport-controller',
+    },
+  });
+});
+
+test.each(['0', '1025', '-1', '1e2', 'many'])('%s is no limit of addresses', (text) => {
+  expect(readWebhookConfig({ ...COMPLETE, POOL_ADDRESSES_MAX: text }).kind).toBe('refused');
+});
+
 test('all problems are told at once', () => {
   const read = readWebhookConfig({
     LOG_LEVEL: 'loud',

@@ -1,7 +1,10 @@
 /** The webhook's settings: read once from the environment, into a value or the list of everything wrong with them. */
 import { parseCidr } from '../policy/cidr.ts';
+import type { ClusterNetwork } from '../policy/facts.ts';
 import type { Cidr } from '../policy/model.ts';
+import { POLICY_ADDRESSES_DEFAULT, POLICY_ADDRESSES_MAX } from '../policy/parsePolicy.ts';
 import { ok, type Result, refused } from '../policy/result.ts';
+import { DEFAULT_RULE_SETTINGS } from '../policy/rules.ts';
 import { LOG_LEVELS, type LogLevel } from '../runtime/logger.ts';
 
 export type ClusterPlace =
@@ -31,7 +34,26 @@ export interface WebhookConfig {
    * commas, default none: a routed pool is then refused as unroutable.
    */
   readonly routable: readonly Cidr[];
+  /**
+   * The cluster's own networks beside what nodes and ServiceCIDR objects show; pools may not lie in them. POD_CIDRS and
+   * SERVICE_CIDRS, separated by commas, default none: where the cluster does not show them, pools in them are not refused.
+   */
+  readonly networks: readonly ClusterNetwork[];
+  /** Addresses over all entries of one policy, 1..1024. POOL_ADDRESSES_MAX, default 256. */
+  readonly poolAddressesMax: number;
+  /** What the controller has under this name: how many nodes fit on an address follows from it. INITIAL_PORTS, default 512. */
+  readonly initialPorts: number;
+  /**
+   * Who may write statuses, by name in the same namespace. CONTROLLER_SERVICE_ACCOUNT, default sallyport-controller, and
+   * AGENT_SERVICE_ACCOUNT, default sallyport-agent. Wrong: our own programs would be denied theirs.
+   */
+  readonly controllerAccount: string;
+  readonly agentAccount: string;
 }
+
+/** All ports of an egress IP. */
+const PORTS_MAX = 64_512;
+const PORTS_MIN = 64;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -52,7 +74,23 @@ export function readWebhookConfig(env: Environment = process.env): Result<Webhoo
     certSecret: required('CERT_SECRET'),
     validatingConfiguration: required('VALIDATING_CONFIGURATION'),
     mutatingConfiguration: required('MUTATING_CONFIGURATION'),
-    routable: readRoutable(env, problems),
+    routable: readCidrs(env, 'ROUTABLE_CIDRS', problems),
+    networks: [
+      ...readNetworks(env, { variable: 'POD_CIDRS', use: 'pods' }, problems),
+      ...readNetworks(env, { variable: 'SERVICE_CIDRS', use: 'services' }, problems),
+    ],
+    poolAddressesMax: readCount(env, 'POOL_ADDRESSES_MAX', problems, {
+      min: 1,
+      max: POLICY_ADDRESSES_MAX,
+      fallback: POLICY_ADDRESSES_DEFAULT,
+    }),
+    initialPorts: readCount(env, 'INITIAL_PORTS', problems, {
+      min: PORTS_MIN,
+      max: PORTS_MAX,
+      fallback: DEFAULT_RULE_SETTINGS.initialPorts,
+    }),
+    controllerAccount: env.CONTROLLER_SERVICE_ACCOUNT || 'sallyport-controller',
+    agentAccount: env.AGENT_SERVICE_ACCOUNT || 'sallyport-agent',
   };
   return problems.length === 0 ? ok(config) : refused(problems);
 }
@@ -82,14 +120,36 @@ function readPort(env: Environment, problems: string[]): number {
   return port;
 }
 
-function readRoutable(env: Environment, problems: string[]): readonly Cidr[] {
-  const texts = (env.ROUTABLE_CIDRS ?? '').split(',').map((text) => text.trim());
+function readNetworks(
+  env: Environment,
+  { variable, use }: { readonly variable: string; readonly use: ClusterNetwork['use'] },
+  problems: string[],
+): readonly ClusterNetwork[] {
+  const source = `the setting ${variable}`;
+  return readCidrs(env, variable, problems).map((cidr) => ({ cidr, use, source }));
+}
+
+function readCount(
+  env: Environment,
+  variable: string,
+  problems: string[],
+  { min, max, fallback }: { readonly min: number; readonly max: number; readonly fallback: number },
+): number {
+  const text = env[variable] || String(fallback);
+  const value = Number(text);
+  if (/^\d{1,9}$/.test(text) && value >= min && value <= max) return value;
+  problems.push(`${variable} is ${text}; use a whole number from ${min} to ${max}`);
+  return fallback;
+}
+
+function readCidrs(env: Environment, variable: string, problems: string[]): readonly Cidr[] {
+  const texts = (env[variable] ?? '').split(',').map((text) => text.trim());
   return texts
     .filter((text) => text !== '')
     .flatMap((text) => {
       const parsed = parseCidr(text);
       if (parsed.kind === 'ok') return [parsed.value];
-      problems.push(`ROUTABLE_CIDRS: ${parsed.error.message}`);
+      problems.push(`${variable}: ${parsed.error.message}`);
       return [];
     });
 }

@@ -18,7 +18,18 @@ async function run(config: WebhookConfig): Promise<void> {
   const { cluster } = config;
   const access = cluster.kind === 'kubeconfig' ? kubeconfigAccess(cluster.path) : inClusterAccess(cluster);
   const client = createRestClient(access, { userAgent: 'sallyport-webhook' });
-  const facts = watchFacts({ client, routable: config.routable, logger });
+  const { routable, networks, namespace } = config;
+  const account = (name: string): string => `system:serviceaccount:${namespace}:${name}`;
+  const facts = watchFacts({
+    client,
+    routable,
+    networks,
+    review: {
+      settings: { poolAddressesMax: config.poolAddressesMax, initialPorts: config.initialPorts },
+      writers: { controller: account(config.controllerAccount), agent: account(config.agentAccount) },
+    },
+    logger,
+  });
   const server = createWebhookServer({
     port: config.port,
     drainMs: DRAIN_MS,

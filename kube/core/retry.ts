@@ -11,8 +11,8 @@ export interface Attempt {
   readonly lastedMs: number;
   /** Changes that it brought; bookmarks are none. */
   readonly events: number;
-  /** `timeout`: nobody answered, so its length says nothing. `unreachable`: nobody was there. */
-  readonly ending: 'ended' | 'failed' | 'timeout' | 'unreachable';
+  /** `timeout`: nobody answered, so its length says nothing. `unreachable`: nobody was there. `absent`: no such kind. */
+  readonly ending: 'ended' | 'failed' | 'timeout' | 'unreachable' | 'absent';
   /** The server's own wish, where it had one. */
   readonly retryAfterMs?: number;
 }
@@ -27,6 +27,8 @@ const BACKOFF_FIRST_MS = 200;
 const BACKOFF_MAX_MS = 30_000;
 /** A watch that lived this long, or brought an event, was a working one. Anything shorter might be a loop. */
 const HEALTHY_MS = 5000;
+/** A kind may be installed at any time, and is to be known within seconds; asking costs the server next to nothing. */
+const ABSENT_MS = 4000;
 /** A server that asks for more is asked again after this: nobody wants a gateway that is deaf for an hour. */
 const RETRY_AFTER_MAX_MS = 60_000;
 /** 2¹⁶ × the first pause is far beyond the longest. */
@@ -40,6 +42,7 @@ const UNREACHABLE_FAILURES_MAX = 4;
 
 /** @param random a number in [0, 1): the pause is jittered over the upper half of its range. */
 export function decideRetry(failuresBefore: number, attempt: Attempt, random: number): Retry {
+  if (attempt.ending === 'absent') return { failures: 0, pauseMs: (ABSENT_MS / 2) * (1 + random) };
   const lived = attempt.ending !== 'timeout' && attempt.lastedMs >= HEALTHY_MS;
   if (attempt.ending === 'ended' && lived) return { failures: 0, pauseMs: 0 };
   const failures = lived || attempt.events > 0 ? 1 : nextFailure(failuresBefore, attempt);

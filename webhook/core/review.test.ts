@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseAddress } from '../../policy/address.ts';
 import { parseCidr } from '../../policy/cidr.ts';
-import { createConflictIndex } from '../../policy/conflictIndex.ts';
 import { UNKNOWN_FACTS } from '../../policy/facts.ts';
 import type { ClusterFacts, Policy } from '../../policy/model.ts';
 import { API_VERSION, type PolicyKind } from '../../policy/names.ts';
@@ -15,6 +14,7 @@ import {
   type Unjudged,
   WARNING_LENGTH_MAX,
 } from './review.ts';
+import { createSnapshot } from './snapshot.ts';
 
 function must<T>(result: { kind: 'ok'; value: T } | { kind: 'refused'; error: unknown }): T {
   if (result.kind === 'refused') throw new Error(JSON.stringify(result.error));
@@ -36,7 +36,7 @@ function manifest({ name = 'mine', uid = 'u-mine', cidrs = ['203.0.113.10/32'], 
     kind,
     metadata: { name, uid, ...change.metadata },
     spec: {
-      selectors: [{ matchLabels: { app: 'my-app' } }],
+      selectors: [{ matchLabels: { app: uid } }],
       destinationCIDRs: ['0.0.0.0/0'],
       egressGateway: { ippools: cidrs.map((cidr) => ({ cidr })) },
     },
@@ -75,7 +75,7 @@ function snapshot(policies: readonly Policy[] = []) {
     ],
     routable: [],
   };
-  return { facts, index: createConflictIndex(policies) };
+  return createSnapshot(facts);
 }
 function request(change: Partial<ReviewRequest> = {}): ReviewRequest {
   const object = manifest();
@@ -86,6 +86,8 @@ function request(change: Partial<ReviewRequest> = {}): ReviewRequest {
     subResource: '',
     name: 'mine',
     dryRun: false,
+    username: 'kubernetes-admin',
+    nodeName: '',
     object,
     oldObject: null,
     ...change,
@@ -137,7 +139,7 @@ test('the message of an overlap names the field, both pools and the other policy
 const badPool = manifest({ cidrs: ['192.0.2.1/32'] });
 const UNJUDGED: Readonly<Record<Unjudged, Partial<ReviewRequest>>> = {
   delete: { operation: 'DELETE', object: null, oldObject: badPool },
-  subresource: { operation: 'UPDATE', subResource: 'status', object: badPool, oldObject: manifest() },
+  subresource: { operation: 'UPDATE', subResource: 'scale', object: badPool, oldObject: manifest() },
   'unknown-kind': { kind: 'ConfigMap', object: { kind: 'ConfigMap' } },
   'being-deleted': {
     operation: 'UPDATE',
@@ -224,6 +226,13 @@ test.each([
   { name: 'an update without old object', raw: review({ operation: 'UPDATE' }) },
 ])('$name is not a review', ({ raw }) => {
   expect(parseReview(raw).kind).toBe('refused');
+});
+
+test('a review is read with who asks, and the node that a token is bound to', () => {
+  const userInfo = { username: 'u', extra: { 'authentication.kubernetes.io/node-name': ['gw-1'] } };
+  expect(parseReview(review({ userInfo }))).toMatchObject({ value: { username: 'u', nodeName: 'gw-1' } });
+  for (const odd of [undefined, 'x', { username: 7, extra: [] }])
+    expect(parseReview(review({ userInfo: odd }))).toMatchObject({ value: { username: '', nodeName: '' } });
 });
 
 test('a review is read with its uid, and a delete needs no object', () => {

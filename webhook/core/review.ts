@@ -6,12 +6,21 @@
  * the race of two replicas that each admit one of two conflicting policies (the controller programs exactly one).
  */
 
-import type { ConflictIndex } from '../../policy/conflictIndex.ts';
-import type { ClusterFacts, Violation } from '../../policy/model.ts';
-import { API_VERSION, POLICY_KINDS, type PolicyKind } from '../../policy/names.ts';
+import type { Violation } from '../../policy/model.ts';
+import {
+  API_VERSION,
+  CILIUM_GROUP,
+  CILIUM_POLICY_V2,
+  POLICY_KINDS,
+  type PolicyKind,
+} from '../../policy/names.ts';
+import { parseCiliumPolicy } from '../../policy/parseCiliumPolicy.ts';
 import { parsePolicy } from '../../policy/parsePolicy.ts';
 import { ok, type Result, refused } from '../../policy/result.ts';
-import { checkPolicy } from '../../policy/rules.ts';
+import { judgeCiliumPolicy } from '../../policy/rules/ciliumRules.ts';
+import { checkStatusWrite, STATUS_KINDS } from '../../policy/rules/statusRules.ts';
+import { judgePolicy, type Occasion } from '../../policy/rules.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** admissionv1: longer warnings may be cut by the API server. */
 export const WARNING_LENGTH_MAX = 120;
@@ -31,15 +40,15 @@ export interface ReviewRequest {
   readonly subResource: string;
   readonly name: string;
   readonly dryRun: boolean;
+  /** Who asks. */
+  readonly username: string;
+  /** The node that the token of whoever asks is bound to; empty: none. */
+  readonly nodeName: string;
   readonly object: unknown;
   readonly oldObject: unknown;
 }
 
-/** Facts of one moment, with the index over their policies that many reviews share. */
-export interface Snapshot {
-  readonly facts: ClusterFacts;
-  readonly index: ConflictIndex;
-}
+export type { Snapshot } from './snapshot.ts';
 
 /** Why the object was not judged; `undefined` in a decision means it was. */
 export type Unjudged = 'delete' | 'subresource' | 'unknown-kind' | 'being-deleted' | 'spec-unchanged';
@@ -92,19 +101,61 @@ export function parseReview(raw: unknown): Result<ReviewRequest, string> {
     subResource: typeof subResource === 'string' ? subResource : '',
     name: typeof name === 'string' ? name : '',
     dryRun: dryRun === true,
+    ...parseUser(request.userInfo),
     object,
     oldObject,
   });
 }
 
+/** The API server's extra information about a bound service account token (KEP-4193). */
+const NODE_NAME_EXTRA = 'authentication.kubernetes.io/node-name';
+
+function parseUser(raw: unknown): Pick<ReviewRequest, 'username' | 'nodeName'> {
+  const user = asRecord(raw);
+  const names = asRecord(user?.extra)?.[NODE_NAME_EXTRA];
+  const nodeName: unknown = Array.isArray(names) ? names[0] : undefined;
+  return {
+    username: typeof user?.username === 'string' ? user.username : '',
+    nodeName: typeof nodeName === 'string' ? nodeName : '',
+  };
+}
+
 /** A policy is not held against itself: the rules know the stored one by its kind and name. */
 export function decideAdmission(request: ReviewRequest, snapshot: Snapshot): Decision {
-  const kind = POLICY_KINDS.find((known) => known === request.kind);
+  if (isStatusWrite(request)) return decide(checkStatusWrite(request, snapshot.writers));
+  const kind = judgedKind(request);
   const unjudged = whyUnjudged(request, kind);
   if (kind === undefined || unjudged !== undefined) return letPass(unjudged ?? 'unknown-kind');
+  if (kind === CILIUM_POLICY_V2) {
+    const parsed = parseCiliumPolicy(request.object);
+    return decide(parsed === undefined ? [] : judgeCiliumPolicy(parsed, snapshot.index));
+  }
   const parsed = parsePolicy(request.object, kind);
   if (parsed.kind === 'refused') return decide(parsed.error);
-  return decide(checkPolicy(parsed.value, snapshot.facts, snapshot.index));
+  const { index, settings } = snapshot;
+  return decide(judgePolicy(parsed.value, index, { settings, occasion: occasionOf(request, kind) }));
+}
+
+function isStatusWrite({ kind, subResource, operation }: ReviewRequest): boolean {
+  return subResource === 'status' && operation === 'UPDATE' && STATUS_KINDS.includes(kind);
+}
+
+/** A stored policy that does not parse was served nowhere: nothing of it can be in use. */
+function occasionOf({ operation, oldObject }: ReviewRequest, kind: PolicyKind): Occasion {
+  if (operation !== 'UPDATE') return { kind: 'create' };
+  const before = parsePolicy(oldObject, kind);
+  return { kind: 'update', before: before.kind === 'ok' ? before.value : undefined };
+}
+
+type JudgedKind = PolicyKind | typeof CILIUM_POLICY_V2;
+
+function judgedKind({ kind, object }: ReviewRequest): JudgedKind | undefined {
+  const known = POLICY_KINDS.find((it) => it === kind);
+  const apiVersion = asRecord(object)?.apiVersion?.toString() ?? `/${API_VERSION}`;
+  if (apiVersion.endsWith(`/${API_VERSION}`)) return known;
+  return known === 'CiliumEgressGatewayPolicy' && apiVersion === `${CILIUM_GROUP}/v2`
+    ? CILIUM_POLICY_V2
+    : undefined;
 }
 
 export function renderReview(uid: string, decision: Decision): AdmissionReview {
@@ -122,11 +173,9 @@ export function renderReview(uid: string, decision: Decision): AdmissionReview {
   };
 }
 
-function whyUnjudged(request: ReviewRequest, kind: PolicyKind | undefined): Unjudged | undefined {
+function whyUnjudged(request: ReviewRequest, kind: JudgedKind | undefined): Unjudged | undefined {
   const object = asRecord(request.object);
-  if (kind === undefined || object?.apiVersion?.toString().endsWith(`/${API_VERSION}`) === false) {
-    return request.operation === 'DELETE' ? 'delete' : 'unknown-kind';
-  }
+  if (kind === undefined) return request.operation === 'DELETE' ? 'delete' : 'unknown-kind';
   if (request.operation === 'DELETE' || request.operation === 'CONNECT') return 'delete';
   if (request.subResource !== '') return 'subresource';
   const deletedAt = asRecord(object?.metadata)?.deletionTimestamp;

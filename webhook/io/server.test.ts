@@ -1,16 +1,25 @@
 import { Agent, request as httpsRequest } from 'node:https';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { type IssuedPair, issueCa, issueLeaf } from '../../certs/io/issue.ts';
-import { createConflictIndex } from '../../policy/conflictIndex.ts';
 import { UNKNOWN_FACTS } from '../../policy/facts.ts';
 import type { ClusterFacts } from '../../policy/model.ts';
+import { parseGatewayNodeFacts, parseNode } from '../../policy/parseFacts.ts';
 import { createLogger } from '../../runtime/logger.ts';
+import { createSnapshot } from '../core/snapshot.ts';
 import type { FactsState } from './facts.ts';
 import { createWebhookMetrics } from './metrics.ts';
 import { BODY_BYTES_MAX, createWebhookServer } from './server.ts';
 
-const facts: ClusterFacts = { ...UNKNOWN_FACTS, policies: [], nodes: [], gateways: [] };
-const SYNCED: FactsState = { kind: 'synced', snapshot: { facts, index: createConflictIndex([]) } };
+const metadata = { name: 'gw-1', labels: { 'sallyport.dev/gateway': '' } };
+const onLink = [{ cidr: '198.51.100.0/24', interfaceName: 'eth0' }];
+/** A gateway that reaches none of the addresses that are asked for here. */
+const facts: ClusterFacts = {
+  ...UNKNOWN_FACTS,
+  policies: [],
+  nodes: [parseNode({ metadata })].filter((it) => it !== undefined),
+  gateways: [parseGatewayNodeFacts({ metadata, status: { onLink } })].filter((it) => it !== undefined),
+};
+const SYNCED: FactsState = { kind: 'synced', snapshot: createSnapshot(facts) };
 const silent = createLogger({ program: 'test', level: 'error', write: () => {} });
 
 let ca: IssuedPair;

@@ -81,7 +81,7 @@ function wantedAddresses(policies: readonly Policy[]): ReadonlyMap<string, Wante
   for (const policy of policies) {
     for (const { range } of policy.pools) {
       if (range.family !== 4) continue;
-      for (const address of addressesOf(range, Number(POLICY_ADDRESSES_MAX))) {
+      for (const address of addressesOf(range, POLICY_ADDRESSES_MAX)) {
         const name = egressIpName(address);
         wanted.set(name, { address, owners: [...(wanted.get(name)?.owners ?? []), policy] });
       }
