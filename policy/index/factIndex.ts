@@ -2,7 +2,7 @@
  * All that rules look at, in the order in which they ask for it. Made of facts at once, or filled and kept up to date by
  * whoever watches a cluster. What is not in `known` is unknown, whatever the indexes hold.
  */
-import { cidrRange } from '../cidr.ts';
+import { cidrRange, formatCidr } from '../cidr.ts';
 import type {
   CiliumPolicyFacts,
   ClusterFacts,
@@ -125,6 +125,10 @@ export class FactIndex {
 
   #changeNode(node: NodeFacts, added: boolean): void {
     this.nodes.setNode(node.name, added ? node : undefined);
+    const kept = this.#podNetworks.get(node.name) ?? [];
+    if (added && kept.map(({ cidr }) => formatCidr(cidr)).join() === node.podCidrs.map(formatCidr).join())
+      return;
+    this.nodes.revision += 1;
     for (const network of this.#podNetworks.get(node.name) ?? []) this.networks.remove(network);
     const networks = added
       ? node.podCidrs.map((cidr) => ({ cidr, use: 'pods' as const, source: `node ${node.name}` }))

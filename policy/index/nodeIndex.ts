@@ -41,6 +41,8 @@ export class NodeIndex {
   readonly reports = new Map<string, GatewayFacts>();
   readonly addresses = new RangeIndex<OwnedAddress>(({ range }) => range);
   readonly nextHops = new RangeIndex<OwnedAddress>(({ range }) => range);
+  /** Grows with every change that a rule could notice. */
+  revision = 0;
   readonly #gateways = new Map<string, NodeFacts>();
   /** By node or report, what of it stands in the two indexes. */
   readonly #ofNode = new Map<string, readonly OwnedAddress[]>();
@@ -54,6 +56,7 @@ export class NodeIndex {
     else this.nodes.set(name, node);
     if (!sameAddresses(before?.addresses, node?.addresses)) {
       const owner = `node ${name}`;
+      this.revision += 1;
       exchange(this.addresses, this.#ofNode, name, node?.addresses.map((it) => owned(it, owner)) ?? []);
     }
     const [was, is] = [
@@ -62,7 +65,7 @@ export class NodeIndex {
     ];
     if (node !== undefined && is) this.#gateways.set(name, node);
     else this.#gateways.delete(name);
-    if (was !== is || (is && !sameLabels(before?.labels, node?.labels))) this.#choices.clear();
+    if (was !== is || (is && !sameLabels(before?.labels, node?.labels))) this.#forgetChoices();
   }
 
   setReport(name: string, report: GatewayFacts | undefined): void {
@@ -71,13 +74,22 @@ export class NodeIndex {
     else this.reports.set(name, report);
     const has = ({ address, interfaceName }: InterfaceAddress): OwnedAddress =>
       owned(address, `interface ${interfaceName} of node ${name}`);
-    if (!sameAddresses(before?.addresses.map(addressOf), report?.addresses.map(addressOf)))
+    if (!sameAddresses(before?.addresses.map(addressOf), report?.addresses.map(addressOf))) {
+      this.revision += 1;
       exchange(this.addresses, this.#ofReport, name, report?.addresses.map(has) ?? []);
+    }
     const routes = ({ address, interfaceName }: InterfaceAddress): OwnedAddress =>
       owned(address, `next hop of node ${name} on ${interfaceName}`);
-    if (!sameAddresses(before?.nextHops.map(addressOf), report?.nextHops.map(addressOf)))
+    if (!sameAddresses(before?.nextHops.map(addressOf), report?.nextHops.map(addressOf))) {
+      this.revision += 1;
       exchange(this.nextHops, this.#hopsOf, name, report?.nextHops.map(routes) ?? []);
-    if (before?.capacity !== report?.capacity || !sameSubnets(before, report)) this.#choices.clear();
+    }
+    if (before?.capacity !== report?.capacity || !sameSubnets(before, report)) this.#forgetChoices();
+  }
+
+  #forgetChoices(): void {
+    this.revision += 1;
+    this.#choices.clear();
   }
 
   /** Nodes that are labelled as gateways, whoever chooses among them. */

@@ -39,6 +39,7 @@ interface Rendered {
   readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly rules?: readonly Rule[];
   readonly webhooks?: readonly {
+    readonly name: string;
     readonly failurePolicy: string;
     readonly clientConfig: Readonly<Record<string, unknown>>;
   }[];
@@ -191,6 +192,37 @@ test('validation fails closed, defaults fail open, and no certificate comes from
     expect(webhooks?.[0]?.clientConfig).not.toHaveProperty('caBundle');
 });
 
+test('no status of our own waits for a webhook, and none is refused where agents cannot be told apart', async () => {
+  const validating = (await render()).find(({ kind }) => kind === 'ValidatingWebhookConfiguration');
+  const named = (validating?.webhooks ?? []).map(({ name, failurePolicy }) => [name, failurePolicy]);
+  expect(Object.fromEntries(named)).toEqual({
+    'validate.policies.sallyport.dev': 'Fail',
+    'validate.cilium.sallyport.dev': 'Ignore',
+    'validate.statuses.sallyport.dev': 'Ignore',
+  });
+});
+
+test('the webhook watches what it judges by, and changes nothing of it', async () => {
+  const roles = (await render()).filter(
+    ({ kind, metadata }) => kind === 'ClusterRole' && metadata.name === 'egress-webhook',
+  );
+  const read = roles
+    .flatMap(({ rules }) => rules ?? [])
+    .filter(({ apiGroups }) => !apiGroups.includes('admissionregistration.k8s.io'));
+  expect(read.flatMap(({ resources }) => resources)).toEqual(
+    expect.arrayContaining([
+      'nodes',
+      'pods',
+      'namespaces',
+      'services',
+      'servicecidrs',
+      'egressips',
+      'ipaddresspools',
+    ]),
+  );
+  for (const { verbs } of read) expect(verbs).toEqual(['list', 'watch']);
+});
+
 test.each([
   { name: 'ports that are no whole granules', setting: 'controller.initialPorts=100' },
   { name: 'a port out of range', setting: 'network.tunnelPort=0' },
@@ -206,6 +238,7 @@ test.each([
     setting: `${PROBE},agent.healthProbes[0].type=icmp,agent.healthProbes[0].port=1`,
   },
   { name: 'a misspelt field of a probe', setting: `${PROBE},agent.healthProbes[0].prt=1` },
+  { name: 'more addresses a policy than the controller serves', setting: 'webhook.poolAddressesMax=1025' },
   { name: 'no replica', setting: 'webhook.replicas=0' },
   { name: 'a key that is changed before it was made', setting: 'controller.peerKeyRotationHours=-1' },
 ])('the schema refuses $name', async ({ setting }) => {

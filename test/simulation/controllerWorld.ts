@@ -101,7 +101,7 @@ export class World {
   addNode(
     name: string,
     labels: Readonly<Record<string, string>> = {},
-    change: Partial<Pick<NodeFacts, 'unschedulable' | 'ready' | 'drained' | 'taints'>> = {},
+    change: Partial<Omit<NodeFacts, 'name' | 'labels'>> = {},
   ): void {
     const calm = { unschedulable: false, drained: false, taints: [], ready: true };
     const node: NodeFacts = { name, labels, addresses: [], podCidrs: [], ...calm, ...change };

@@ -41,7 +41,11 @@ export function planPolicies(known: Known): readonly PolicyWrite[] {
     return [
       {
         write: { kind: 'write-policy-status', ...refOf(object), status },
-        events: [...refusalEvents(object, status), ...rebalanceEvents(object, status)],
+        events: [
+          ...refusalEvents(object, status),
+          ...contestEvents(object, status),
+          ...rebalanceEvents(object, status),
+        ],
       },
     ];
   });
@@ -114,6 +118,18 @@ function refusalEvents(object: PolicyObject, status: PolicyStatus): readonly Con
       reason: accepted.reason,
       message: accepted.message,
     },
+  ];
+}
+
+/** Says once that something else in the cluster has an address of a policy that is served. */
+function contestEvents(object: PolicyObject, status: PolicyStatus): readonly ControllerEffect[] {
+  const contested = status.conditions.find(({ type }) => type === 'Contested');
+  const before = object.status?.conditions.some(({ type }) => type === 'Contested') === true;
+  if (contested === undefined || before) return [];
+  const { kind, name, uid } = object;
+  const { message } = contested;
+  return [
+    { kind: 'record-event', regarding: { kind, name, uid }, type: 'Warning', reason: 'Contested', message },
   ];
 }
 

@@ -50,6 +50,7 @@ export function decidePolicyStatus(
     Accepted: accepted,
     Programmed: accepted.holds ? programmed : notAccepted(accepted),
     Available: accepted.holds ? judgeAvailable(object, served, view) : notAccepted(accepted),
+    ...judgeContested(verdict),
   };
   const time = formatTimestamp(wallMs);
   return {
@@ -93,6 +94,12 @@ function judgeAcceptance(verdict: Verdict | undefined): Finding {
     default:
       return verdict satisfies never;
   }
+}
+
+/** Is there only while it holds, as a warning is. */
+function judgeContested(verdict: Verdict | undefined): Readonly<Record<string, Finding>> {
+  if (verdict?.kind !== 'accepted' || verdict.contested.length === 0) return {};
+  return { Contested: { holds: true, reason: 'AddressTaken', message: verdict.contested.join('; ') } };
 }
 
 function notAccepted({ reason }: Finding): Finding {
