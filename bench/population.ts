@@ -3,9 +3,9 @@
  * into slots of 16 addresses: stored policies own prefixes in even slots, so what is asked for in an odd slot is free.
  */
 import { makeAddress } from '../policy/address.ts';
-import { formatCidr, makeCidr } from '../policy/cidr.ts';
+import { cidrRange, formatCidr, hostCidr, makeCidr, parseCidr } from '../policy/cidr.ts';
 import { UNKNOWN_FACTS } from '../policy/facts.ts';
-import type { AddressRange, ClusterFacts, Policy } from '../policy/model.ts';
+import type { AddressRange, Cidr, ClusterFacts, Policy } from '../policy/model.ts';
 import {
   API_VERSION,
   CILIUM_GROUP,
@@ -19,6 +19,12 @@ import { seededRandom } from './seededRandom.ts';
 export const NODES = 200;
 export const GATEWAYS = 8;
 export const ENTRIES_PER_POLICY = 4;
+/** Spread over workloads; every second workload is one that a candidate selects. */
+export const PODS = 50_000;
+const WORKLOADS = 2500;
+const NAMESPACES = 100;
+/** Addresses of Services, outside of all pools. */
+export const LOAD_BALANCERS = 2000;
 /**
  * So many that the ways of their searches do not all stay in the processor's cache: a webhook that is asked now and
  * then finds it cold. With a few hundred, an index of scattered objects looks three times as fast as it is.
@@ -75,6 +81,19 @@ export function createPopulation(prefixes: number): Population {
         return parsed(`stored-${at}`, at, own.filter((index) => index < prefixes).map(storedEntry));
       }),
       ...createNodes(),
+      ...createWorkloads(),
+      ciliumPolicies: [],
+      networks: ['172.20.0.0/16', '172.21.0.0/16'].map((text) => ({
+        cidr: cidrOf(text),
+        use: 'services',
+        source: 'ServiceCIDR kubernetes',
+      })),
+      loadBalancers: Array.from({ length: LOAD_BALANCERS }, (_, at) => ({
+        range: cidrRange(hostCidr(makeAddress(4, 0xc612_0000n + BigInt(at)))),
+        owner: `Service s-${at}`,
+        text: `s-${at}`,
+      })),
+      egressIps: [],
       routable: [SPACE],
     },
     candidates: Array.from({ length: CANDIDATES }, (_, at) => createCandidate(at, prefixes, random)),
@@ -170,6 +189,28 @@ function parsed(name: string, at: number, entries: readonly Entry[]): Policy {
   const result = parsePolicy(manifest(name, at, entries), gvkOf(at).kind);
   if (result.kind === 'refused') throw new Error(JSON.stringify(result.error));
   return result.value;
+}
+
+function cidrOf(text: string): Cidr {
+  const parsed = parseCidr(text);
+  if (parsed.kind === 'refused') throw new Error(parsed.error.message);
+  return parsed.value;
+}
+
+/** Pods of one workload share their labels. */
+function createWorkloads(): Pick<ClusterFacts, 'pods' | 'namespaces'> {
+  const labels = Array.from({ length: WORKLOADS }, (_, at) => ({
+    app: at % 2 === 0 ? `asked-${at}` : `stored-${at}`,
+    tier: `t${at % 5}`,
+  }));
+  return {
+    namespaces: Array.from({ length: NAMESPACES }, (_, at) => ({ name: `ns-${at}`, labels: {} })),
+    pods: Array.from({ length: PODS }, (_, at) => ({
+      namespace: `ns-${(at % WORKLOADS) % NAMESPACES}`,
+      labels: labels[at % WORKLOADS] ?? {},
+      node: `node-${at % NODES}`,
+    })),
+  };
 }
 
 /** Nodes in 172.16.0.0/16, the first few of them gateways. */

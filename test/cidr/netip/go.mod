@@ -1,0 +1,3 @@
+module sallyport.dev/netip
+
+go 1.26
