@@ -182,13 +182,13 @@ function raiseHighest<T>({ lasts, highest }: Chunk<T>, place: number): void {
   }
 }
 
-/** From chunk `at` on, as far as anything changes; a chunk that was split has its upper half right after it. */
+/** From chunk `at` on, as far as anything changes. */
 function raiseReach<T>({ chunks, reach }: Shelf<T>, at: number): void {
   let before = reach[at - 1] ?? -1n;
   for (let index = at; index < chunks.length; index += 1) {
     const own = chunks[index]?.highest.at(-1) ?? -1n;
     const value = own > before ? own : before;
-    if (index > at + 1 && reach[index] === value) return;
+    if (index > at && reach[index] === value) return;
     reach[index] = value;
     before = value;
   }

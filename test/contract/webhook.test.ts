@@ -98,7 +98,7 @@ async function createConfigurations(): Promise<void> {
     apiGroups: [group],
     apiVersions: [version],
     operations: ['CREATE', 'UPDATE'],
-    resources: [plural],
+    resources: [plural, `${plural}/status`],
   }));
   const webhook = (endpoint: string, failurePolicy: string) => ({
     name: `${endpoint}.sallyport.dev`,
@@ -244,6 +244,57 @@ test('every fault of a pool is told at once', () => {
   expect(status).not.toBe(0);
   expect(output).toContain('(pool-unroutable)');
   expect(output).toContain('(pool-node-address)');
+});
+
+test('a kind of another project is known within seconds of its installation, and is none when it is gone', async () => {
+  const dryRun = () =>
+    kubectl(['create', '--dry-run=server', '-f', '-'], policy('probe', ['203.0.113.240/32'])).output;
+  expect(dryRun()).not.toContain('denied');
+  const crd = {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: 'ipaddresspools.metallb.io' },
+    spec: {
+      group: 'metallb.io',
+      names: { kind: 'IPAddressPool', plural: 'ipaddresspools', singular: 'ipaddresspool' },
+      scope: 'Namespaced',
+      versions: [
+        {
+          name: 'v1beta1',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+        },
+      ],
+    },
+  };
+  const pool = {
+    apiVersion: 'metallb.io/v1beta1',
+    kind: 'IPAddressPool',
+    metadata: { namespace: NAMESPACE, name: 'main' },
+    spec: { addresses: ['203.0.113.240-203.0.113.249'] },
+  };
+  expect(apply(JSON.stringify(crd))).toMatchObject({ status: 0 });
+  await vi.waitUntil(() => apply(JSON.stringify(pool)).status === 0, WAIT);
+  await vi.waitUntil(() => dryRun().includes('(pool-load-balancer)'), WAIT);
+  expect(dryRun()).toContain(`IPAddressPool ${NAMESPACE}/main`);
+  expect(kubectl(['delete', 'crd', 'ipaddresspools.metallb.io'])).toMatchObject({ status: 0 });
+  await vi.waitUntil(() => !dryRun().includes('denied'), WAIT);
+}, 90_000);
+
+test('a status that a person writes is denied, and the writer is named', () => {
+  const { status, output } = kubectl([
+    'patch',
+    CILIUM_EGRESS_GATEWAY_POLICY.plural,
+    'egress-gateway-policy',
+    '--subresource=status',
+    '--type=merge',
+    '-p',
+    '{"status":{"egress":"elsewhere"}}',
+  ]);
+  expect(status).not.toBe(0);
+  expect(output).toContain('(status-write)');
+  expect(output).toContain('only the controller');
 });
 
 test('a policy may grow, be labelled and be deleted; then its addresses are free', async () => {
