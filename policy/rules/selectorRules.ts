@@ -60,12 +60,13 @@ function samePods(policy: Policy, search: Search): readonly Violation[] {
       group.labels,
       index.pods.namespaceLabels(group.namespace),
     )) {
-      if (search.told.has(other) || isSamePolicy(other, policy)) continue;
       budget.left -= 1;
-      if (budget.left < 0 || found.length >= NAMED_MAX) return false;
+      if (budget.left < 0) return false;
+      if (search.told.has(other) || isSamePolicy(other, policy)) continue;
+      if (found.length >= NAMED_MAX) return false;
       const shared = search.prefixes.firstIn(other.destinations);
       if (shared === undefined) search.told.add(other);
-      else if (shareNode(policy, other, { group, index })) {
+      else if (shareNode(policy, other, { group, index, budget })) {
         search.told.add(other);
         found.push(ambiguousPods(group, other, shared));
       }
@@ -84,8 +85,13 @@ function ambiguousPods({ namespace }: PodGroup, other: Policy, shared: Cidr): Vi
 function shareNode(
   a: Policy,
   b: Policy,
-  { group, index: { pods } }: { readonly group: PodGroup; readonly index: FactIndex },
+  {
+    group,
+    index: { pods },
+    budget,
+  }: { readonly group: PodGroup; readonly index: FactIndex; readonly budget: Budget },
 ): boolean {
+  budget.left -= group.nodes.size;
   const nodesOf = ({ selectors }: Policy): Set<string> =>
     new Set(
       selectors

@@ -11,8 +11,8 @@ const POOLS = { path: 'spec.egressGateway.ippools' };
 /** The ports of one address that nodes can hold, 1024 to 65535, and how few of them may go to one node. */
 const ADDRESS_PORTS = 64_512;
 const GRANULE_PORTS = 64;
-/** Comparisons of selectors with groups of pods: about half a millisecond. */
-const GROUPS_LOOKED_AT_MAX = 4000;
+/** Groups of pods, and their nodes: about a millisecond. What is beyond is not looked at, since it would only be a warning. */
+const COMPARISONS_MAX = 4000;
 
 /** In use is an address of which a node holds ports while pods there leave with it, as far as that node says. */
 export const checkInUse: Rule = (policy, { index, occasion }) => {
@@ -66,8 +66,9 @@ export const checkPorts: Rule = (policy, { index, settings }) => {
 /** Counts to `max` and one more at the most. */
 function nodesWithSelectedPods(policy: Policy, index: FactIndex, max: number): number {
   const nodes = new Set<string>();
-  const budget = { left: GROUPS_LOOKED_AT_MAX };
+  const budget = { left: COMPARISONS_MAX };
   index.pods.visitSelected(policy.selectors, budget, (group) => {
+    budget.left -= group.nodes.size;
     for (const selector of policy.selectors) {
       if (!index.pods.matchesGroup(selector, group)) continue;
       for (const node of index.pods.nodesOf(selector, group)) nodes.add(node);

@@ -1,5 +1,5 @@
 /**
- * Reads an AdmissionReview and decides it. Denies what the parser or the rules of `policy/` call wrong, lets pass what
+ * Decides a review. Denies what the parser or the rules of `policy/` call wrong, lets pass what
  * cannot make anything worse: deletes, status writes, a policy on its way out, an update that leaves `spec` as it is.
  *
  * Relies on facts that are in sync; whoever calls must not ask while they are not. Leaves to others: HTTP, metrics, and
@@ -16,10 +16,11 @@ import {
 } from '../../policy/names.ts';
 import { parseCiliumPolicy } from '../../policy/parseCiliumPolicy.ts';
 import { parsePolicy } from '../../policy/parsePolicy.ts';
-import { ok, type Result, refused } from '../../policy/result.ts';
 import { judgeCiliumPolicy } from '../../policy/rules/ciliumRules.ts';
 import { checkStatusWrite, STATUS_KINDS } from '../../policy/rules/statusRules.ts';
 import { judgePolicy, type Occasion } from '../../policy/rules.ts';
+import { asRecord } from './asRecord.ts';
+import type { ReviewRequest } from './parseReview.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** admissionv1: longer warnings may be cut by the API server. */
@@ -29,25 +30,7 @@ export const WARNINGS_MAX = 34;
 /** A person reads this in a terminal; the rest is counted. */
 export const VIOLATIONS_SHOWN_MAX = 50;
 
-export const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'] as const;
-export type Operation = (typeof OPERATIONS)[number];
-
-export interface ReviewRequest {
-  readonly uid: string;
-  readonly kind: string;
-  readonly operation: Operation;
-  /** Empty for the object itself. */
-  readonly subResource: string;
-  readonly name: string;
-  readonly dryRun: boolean;
-  /** Who asks. */
-  readonly username: string;
-  /** The node that the token of whoever asks is bound to; empty: none. */
-  readonly nodeName: string;
-  readonly object: unknown;
-  readonly oldObject: unknown;
-}
-
+export { OPERATIONS, type Operation, parseReview, type ReviewRequest } from './parseReview.ts';
 export type { Snapshot } from './snapshot.ts';
 
 /** Why the object was not judged; `undefined` in a decision means it was. */
@@ -73,50 +56,6 @@ export interface AdmissionReview {
     readonly status?: { readonly code: 403; readonly reason: 'Forbidden'; readonly message: string };
     readonly patchType?: 'JSONPatch';
     readonly patch?: string;
-  };
-}
-
-/** The error says in one sentence what is not an AdmissionReview v1 about it. */
-export function parseReview(raw: unknown): Result<ReviewRequest, string> {
-  const review = asRecord(raw);
-  if (review === undefined) return refused('the body is not an object');
-  if (review.apiVersion !== 'admission.k8s.io/v1' || review.kind !== 'AdmissionReview')
-    return refused('the body is not an AdmissionReview of admission.k8s.io/v1');
-  const request = asRecord(review.request);
-  if (request === undefined) return refused('the review has no request');
-  const { uid, name, subResource, dryRun, object, oldObject } = request;
-  if (typeof uid !== 'string' || uid === '') return refused('request.uid is not a text');
-  const kind = asRecord(request.kind)?.kind;
-  if (typeof kind !== 'string' || kind === '') return refused('request.kind is not a kind');
-  const operation = OPERATIONS.find((known) => known === request.operation);
-  if (operation === undefined) return refused('request.operation is none of CREATE, UPDATE, DELETE, CONNECT');
-  const writes = operation === 'CREATE' || operation === 'UPDATE';
-  if (writes && asRecord(object) === undefined) return refused('request.object is not an object');
-  if (operation === 'UPDATE' && asRecord(oldObject) === undefined)
-    return refused('request.oldObject is not an object');
-  return ok({
-    uid,
-    kind,
-    operation,
-    subResource: typeof subResource === 'string' ? subResource : '',
-    name: typeof name === 'string' ? name : '',
-    dryRun: dryRun === true,
-    ...parseUser(request.userInfo),
-    object,
-    oldObject,
-  });
-}
-
-/** The API server's extra information about a bound service account token (KEP-4193). */
-const NODE_NAME_EXTRA = 'authentication.kubernetes.io/node-name';
-
-function parseUser(raw: unknown): Pick<ReviewRequest, 'username' | 'nodeName'> {
-  const user = asRecord(raw);
-  const names = asRecord(user?.extra)?.[NODE_NAME_EXTRA];
-  const nodeName: unknown = Array.isArray(names) ? names[0] : undefined;
-  return {
-    username: typeof user?.username === 'string' ? user.username : '',
-    nodeName: typeof nodeName === 'string' ? nodeName : '',
   };
 }
 
@@ -209,12 +148,6 @@ function renderDenials(denials: readonly Violation[]): string {
 
 function shortened(text: string): string {
   return text.length <= WARNING_LENGTH_MAX ? text : `${text.slice(0, WARNING_LENGTH_MAX - 1)}…`;
-}
-
-type Json = Readonly<Record<string, unknown>>;
-
-function asRecord(value: unknown): Json | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
 }
 
 /** Equality of two JSON values; the order of an object's fields means nothing. */

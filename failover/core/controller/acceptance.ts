@@ -12,7 +12,7 @@
  */
 import { rangeContains } from '../../../policy/cidr.ts';
 import type { Policy, PoolEntry, Violation, ViolationCode } from '../../../policy/model.ts';
-import { acceptPolicies } from '../../../policy/precedence.ts';
+import { type Acceptance, acceptPolicies } from '../../../policy/precedence.ts';
 import type { EgressIp } from '../egressIp.ts';
 import { namings } from './claims.ts';
 import type { ControllerView } from './controllerView.ts';
@@ -54,13 +54,28 @@ export function decideAcceptance(view: ControllerView): ReadonlyMap<string, Verd
       else verdicts.set(uid, verdict);
     }
   }
-  const { accepted, conflicts } = acceptPolicies([...sound.keys()]);
+  const { accepted, conflicts } = acceptOnce([...sound.keys()]);
   for (const policy of accepted) {
     const verdict = sound.get(policy);
     if (verdict !== undefined) verdicts.set(policy.ref.uid, verdict);
   }
   for (const [uid, { message }] of conflicts) verdicts.set(uid, { kind: 'conflicting', message });
   return verdicts;
+}
+
+/** The newest answer and the policies that it is about: most events change none of them. */
+let newest: { readonly candidates: readonly Policy[]; readonly acceptance: Acceptance } = {
+  candidates: [],
+  acceptance: acceptPolicies([]),
+};
+
+/** Remembers, which changes no answer: a hundred thousand pool entries are compared only when one of them is new. */
+function acceptOnce(candidates: readonly Policy[]): Acceptance {
+  const same =
+    candidates.length === newest.candidates.length &&
+    candidates.every((policy, at) => policy === newest.candidates[at]);
+  if (!same) newest = { candidates, acceptance: acceptPolicies(candidates) };
+  return newest.acceptance;
 }
 
 function judgeCandidate(
