@@ -76,13 +76,18 @@ function asWe(text: string): string {
   return parsed.kind === 'ok' ? formatCidr(parsed.value) : '';
 }
 
+/** Read alike by all, and refused on purpose: it means an address of the other family. */
+const isMapped = (text: string): boolean => text.includes(':') && text.includes('.');
+
 /** nft's own language would see more than one word in these, or none. */
 const isOneWord = (text: string): boolean => /^[^\s{};#,"'$@\\*\0]+$/.test(text);
 
 test('of the corpus, what is accepted is what all three write back as it was written', () => {
   const texts = [...corpus.accepted, ...corpus.refused];
   const go = asGo(texts);
-  const agreed = texts.filter((text, at) => go[at] === text && isOneWord(text) && asKernel(text) === text);
+  const agreed = texts.filter(
+    (text, at) => go[at] === text && !isMapped(text) && isOneWord(text) && asKernel(text) === text,
+  );
   expect(agreed).toEqual(corpus.accepted);
   expect(texts.filter((text) => asWe(text) === text)).toEqual(corpus.accepted);
   // Each reader alone takes more than that, or it would not be worth asking.
@@ -126,7 +131,7 @@ test('of texts near valid ones too: Go agrees on each, and the kernel on what bo
     expect([text, ours[at]]).toEqual([text, ours[at] === '' ? '' : text]);
     if (ours[at] !== '') expect([text, go[at]]).toEqual([text, text]);
   }
-  const onlyGo = texts.filter((text, at) => go[at] === text && ours[at] === '');
+  const onlyGo = texts.filter((text, at) => go[at] === text && ours[at] === '' && !isMapped(text));
   for (const text of accepted.slice(0, NEAR_TEXTS_IN_KERNEL))
     expect([text, asKernel(text)]).toEqual([text, text]);
   for (const text of onlyGo) expect([text, asKernel(text)]).not.toEqual([text, text]);

@@ -282,6 +282,17 @@ test('a kind of another project is known within seconds of its installation, and
   await vi.waitUntil(() => !dryRun().includes('denied'), WAIT);
 }, 90_000);
 
+test("the chart's webhook configurations are what an API server takes, their conditions compiled", () => {
+  const chart = path.join(ROOT, 'charts/sallyport');
+  const shown = ['--show-only', 'templates/webhookConfigurations.yaml', '--kube-version', '1.37.2'];
+  const rendered = spawnSync(path.join(api.binaries, 'helm'), ['template', 'chart', chart, ...shown], {
+    encoding: 'utf8',
+  });
+  expect(rendered.stderr).toBe('');
+  expect(rendered.stdout).toContain('matchConditions');
+  expect(kubectl(['create', '--dry-run=server', '-f', '-'], rendered.stdout)).toMatchObject({ status: 0 });
+});
+
 test('a status that a person writes is denied, and the writer is named', () => {
   const { status, output } = kubectl([
     'patch',
