@@ -6,8 +6,8 @@
  * agent that restarts, or one failed command, is no reason to move.
  */
 import { cidrRange, rangeContains } from '../../../policy/cidr.ts';
-import type { Address, Cidr, NodeFacts, Policy } from '../../../policy/model.ts';
-import { GATEWAY_LABEL } from '../../../policy/names.ts';
+import { isGateway } from '../../../policy/gatewayRole.ts';
+import type { Address, Cidr, Policy } from '../../../policy/model.ts';
 import { matchesSelector } from '../../../policy/selector.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { ControllerView } from './controllerView.ts';
@@ -18,10 +18,6 @@ export interface Eligibility {
   readonly chosen: ReadonlySet<string>;
   readonly allowed: ReadonlySet<string>;
   readonly eligible: readonly string[];
-}
-
-export function isGateway({ labels }: NodeFacts): boolean {
-  return Object.hasOwn(labels, GATEWAY_LABEL) && labels[GATEWAY_LABEL] !== 'false';
 }
 
 /** How long a holder that is alive may be not ready before it is moved away from. */

@@ -2,11 +2,11 @@
  * Follows each move of an address from its reason to the new holder's word that it answers, so that status, event and
  * metric can say how long each part took. Kept here and in the EgressIP's status; a new leader goes on from the status.
  */
+import { isGateway } from '../../../policy/gatewayRole.ts';
 import { formatTimestampMillis } from '../../../policy/timestamp.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { ControllerEffect } from './controllerEvents.ts';
 import type { ControllerView, Failover } from './controllerView.ts';
-import { isGateway } from './eligibility.ts';
 import { type Answerer, answererOf, isAnnounced, wasCalledDead } from './proofs.ts';
 import { isOver, leasedSession, sameSession } from './sessions.ts';
 import { whyLeaves } from './standing.ts';

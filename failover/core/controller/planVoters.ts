@@ -7,12 +7,12 @@
  *
  * Relies on the agents to refuse heartbeats that count by an older configuration than they know.
  */
+import { isGateway } from '../../../policy/gatewayRole.ts';
 import type { NodeFacts } from '../../../policy/model.ts';
 import { ZONE_LABEL } from '../../../policy/names.ts';
 import { majorityOf, type VoterConfig } from '../ownership/voterConfig.ts';
 import { rendezvousWeight } from '../rendezvous.ts';
 import type { ControllerView } from './controllerView.ts';
-import { isGateway } from './eligibility.ts';
 
 /** What time alone decides about voters, on the controller's monotonic clock. */
 export interface VoterWaits {

@@ -2,44 +2,20 @@
  * Decides which gateways are fit to hold addresses, and which are to leave and why: somebody said so of the node, or the
  * agent says that it is unhealthy. Whose turn it is to leave is decided in leaving.ts.
  */
-import type { NodeFacts } from '../../../policy/model.ts';
+import { isGateway, type NodeLeaveReason, whyNodeLeaves } from '../../../policy/gatewayRole.ts';
 import { ZONE_LABEL } from '../../../policy/names.ts';
 import type { ControllerView } from './controllerView.ts';
-import { isGateway } from './eligibility.ts';
 import type { Gateway } from './gatewayRank.ts';
 import { liveSession } from './proofs.ts';
 
-export type LeaveReason = 'unhealthy' | 'drained' | 'cordoned' | 'tainted' | 'not-allowed';
-
-/**
- * Taints by which somebody says that the node goes away. No others: a gateway is tainted NoSchedule or NoExecute to keep
- * other pods away from it (`dedicated=egress`), for pressure on its disk or memory, or as unreachable or not ready, which
- * tells of its kubelet. None of that hinders it in forwarding, and whether it lives the agents find out by themselves.
- */
-const GOING_TAINTS: ReadonlySet<string> = new Set([
-  'ToBeDeletedByClusterAutoscaler',
-  'karpenter.sh/disrupted',
-  // Before Karpenter 1.0.
-  'karpenter.sh/disruption',
-  'cloud.google.com/impending-node-termination',
-  'node.cloudprovider.kubernetes.io/shutdown',
-  'node.kubernetes.io/out-of-service',
-]);
-/** A wish to the scheduler, often taken back. */
-const SOFT_EFFECT = 'PreferNoSchedule';
+export type LeaveReason = 'unhealthy' | NodeLeaveReason | 'not-allowed';
 
 /** Undefined where it may stay. Ill health comes first: it decides behind whom the gateway stands. */
 export function whyLeaves(view: ControllerView, gateway: string): LeaveReason | undefined {
   const node = view.nodes.get(gateway);
   if (node === undefined || !isGateway(node)) return 'not-allowed';
   if (view.gatewayNodes.get(gateway)?.healthy === false) return 'unhealthy';
-  if (node.drained) return 'drained';
-  if (node.unschedulable) return 'cordoned';
-  return isGoing(node) ? 'tainted' : undefined;
-}
-
-function isGoing({ taints }: NodeFacts): boolean {
-  return taints.some(({ key, effect }) => effect !== SOFT_EFFECT && GOING_TAINTS.has(key));
+  return whyNodeLeaves(node);
 }
 
 /** All labelled nodes, and those with a session that lost the label: they may still hold what they are to hand over. */
