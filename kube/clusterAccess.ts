@@ -26,7 +26,7 @@ export function kubeconfigAccess(path: string): ClusterAccess {
   };
 }
 
-function readPem(base64: string | undefined, file: string | undefined): string | undefined {
+export function readPem(base64: string | undefined, file: string | undefined): string | undefined {
   if (base64 !== undefined) return Buffer.from(base64, 'base64').toString('utf8');
   return file === undefined ? undefined : readFileSync(file, 'utf8');
 }

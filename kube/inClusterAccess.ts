@@ -11,6 +11,10 @@ export interface ClusterAccess {
   readonly clientCertificate?: { readonly cert: string; readonly key: string };
   /** Read anew for each request's header: projected tokens rotate. The reader caches. */
   readonly readToken?: () => string;
+  /** The name that the server's certificate must carry, where it is not the server's own. */
+  readonly serverName?: string;
+  /** Only where a person asked for it: whoever answers is believed to be the server. */
+  readonly unverified?: true;
 }
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';

@@ -142,6 +142,8 @@ function createPool(access: ClusterAccess, connections: number): Agent {
       timeout: CONNECT_MS,
       ...(access.ca === undefined ? {} : { ca: access.ca }),
       ...(access.clientCertificate ?? {}),
+      ...(access.serverName === undefined ? {} : { servername: access.serverName }),
+      ...(access.unverified === undefined ? {} : { rejectUnauthorized: false }),
     },
   });
 }
