@@ -1,4 +1,4 @@
-# One image, three programs: node /app/webhook.js | /app/controller.js | /app/agent.js.
+# One image, three programs and a command: node /app/webhook.js | /app/controller.js | /app/agent.js | /app/sallyport.js.
 FROM node:24-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
@@ -21,6 +21,8 @@ ENTRYPOINT ["/usr/bin/node"]
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nftables iproute2 \
   && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+# So that `kubectl exec … -- sallyport status` needs no path.
+RUN ln -s /app/sallyport.js /usr/local/bin/sallyport
 COPY --from=build /usr/local/bin/node /usr/bin/node
 COPY LICENSE /app/LICENSE
 COPY --from=build /src/dist /app

@@ -1,10 +1,11 @@
 /**
  * Bundles the programs that the image runs: `node scripts/bundle.ts`. Makes, in dist/, one ES module a program with its
  * source map and the legal comments of what went into it (`webhook.js`, `webhook.js.map`, `webhook.js.LEGAL.txt`), and a
- * package.json that says they are modules. A bundle loads in a fifth of the time and memory of its loose files.
+ * package.json that says they are modules. A bundle loads in a fifth of the time and memory of its loose files. The command
+ * `sallyport` is one of them, and can be run as it is.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { build } from 'esbuild';
 
@@ -17,7 +18,10 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   agent: 'failover/agent.ts',
   // The agent's second thread.
   ownership: 'failover/ownership.ts',
+  sallyport: 'cli/main.ts',
 };
+/** The program that people run, not Kubernetes. */
+const COMMAND = 'sallyport';
 
 /** CommonJS packages (express, node-forge) ask for Node's own modules by `require`, which an ES module lacks. */
 const REQUIRE = `import { createRequire as bundledCreateRequire } from 'node:module';
@@ -51,6 +55,7 @@ await rm(DESTINATION, { recursive: true, force: true });
 await mkdir(DESTINATION, { recursive: true });
 await writeFile(path.join(DESTINATION, 'package.json'), '{ "type": "module" }\n');
 await bundle(Object.fromEntries(present));
+await chmod(path.join(DESTINATION, `${COMMAND}.js`), 0o755);
 for (const name of Object.keys(PROGRAMS))
   if (!present.some(([known]) => known === name))
     process.stdout.write(`${name}: no ${PROGRAMS[name]} to bundle\n`);

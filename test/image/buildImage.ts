@@ -35,7 +35,7 @@ const INPUTS = [
     'LICENSE',
     'scripts/bundle.ts',
   ],
-  ...['policy', 'kube', 'runtime', 'certs', 'webhook', 'failover'],
+  ...['policy', 'kube', 'runtime', 'certs', 'webhook', 'failover', 'cli'],
 ];
 /** The stage of the Dockerfile that calls npm; the one after it calls apt. */
 const BUILD_STAGE = 'build';
