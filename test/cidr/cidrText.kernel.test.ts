@@ -28,19 +28,21 @@ beforeAll(() => {
     env: { ...process.env, GOFLAGS: '', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' },
   });
   execFileSync('ip', ['netns', 'add', NAMESPACE]);
-  inKernel('add table inet t; add set inet t v4 { type ipv4_addr; flags interval; }');
-  inKernel('add set inet t v6 { type ipv6_addr; flags interval; }');
+  const sets = ['v4 { type ipv4_addr; flags interval; }', 'v6 { type ipv6_addr; flags interval; }'];
+  expect(inKernel(['add table inet t', ...sets.map((set) => `add set inet t ${set}`)].join('\n'))).toBe(true);
 }, BUILD_MS);
 afterAll(() => {
   execFileSync('ip', ['netns', 'del', NAMESPACE]);
   rmSync(folder, { recursive: true });
 });
 
-function inKernel(commands: string): { readonly status: number | null; readonly stdout: string } {
-  return spawnSync('ip', ['netns', 'exec', NAMESPACE, 'nft', '-j', '-e', '-f', '-'], {
+/** Whether nft and the kernel took it. */
+function inKernel(commands: string): boolean {
+  const { status } = spawnSync('ip', ['netns', 'exec', NAMESPACE, 'nft', '-f', '-'], {
     input: `${commands}\n`,
     encoding: 'utf8',
   });
+  return status === 0;
 }
 
 /** As Go writes what it read, by text; empty: it refuses. */
@@ -52,12 +54,11 @@ function asGo(texts: readonly string[]): readonly string[] {
 /** As the kernel gives back what nft made of it; empty: nft refuses, or it was no single prefix. */
 function asKernel(text: string): string {
   const set = text.includes(':') ? 'v6' : 'v4';
-  const { status, stdout } = inKernel(`flush set inet t ${set}\nadd element inet t ${set} { ${text} }`);
-  if (status !== 0) return '';
+  if (!inKernel(`flush set inet t ${set}\nadd element inet t ${set} { ${text} }`)) return '';
   const listed = spawnSync('ip', ['netns', 'exec', NAMESPACE, 'nft', '-j', 'list', 'set', 'inet', 't', set], {
     encoding: 'utf8',
   });
-  const document = JSON.parse(listed.stdout || stdout) as {
+  const document = JSON.parse(listed.stdout) as {
     readonly nftables: readonly { readonly set?: { readonly elem?: readonly unknown[] } }[];
   };
   const elements = document.nftables.flatMap((entry) => entry.set?.elem ?? []);
@@ -89,7 +90,7 @@ test('of the corpus, what is accepted is what all three write back as it was wri
     (text, at) => go[at] === text && !isMapped(text) && isOneWord(text) && asKernel(text) === text,
   );
   expect(agreed).toEqual(corpus.accepted);
-  expect(texts.filter((text) => asWe(text) === text)).toEqual(corpus.accepted);
+  expect(texts.filter((text) => asWe(text) !== '')).toEqual(corpus.accepted);
   // Each reader alone takes more than that, or it would not be worth asking.
   expect(go.filter((read, at) => read !== '' && read !== texts[at]).length).toBeGreaterThan(20);
 }, 240_000);
