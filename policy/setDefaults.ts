@@ -10,21 +10,22 @@ export type JsonPatchOperation =
   | { readonly op: 'add'; readonly path: string; readonly value: unknown }
   | { readonly op: 'replace'; readonly path: string; readonly value: unknown };
 
-const DEFAULTS: readonly (readonly [string, string])[] = [
-  ['strategy', 'Distribute'],
-  ['affinity', 'Pod'],
-  ['failureMode', 'Closed'],
-  ['returnPolicy', 'Stay'],
-];
+/** The CRDs carry the same ones: whichever of the two fills in a field, the stored object is the same. */
+export const DEFAULTS = {
+  strategy: 'Distribute',
+  affinity: 'Pod',
+  failureMode: 'Closed',
+  returnPolicy: 'Stay',
+} as const;
 const GATEWAY_PATH = '/spec/egressGateway';
 
 /** @param raw a policy object of either kind, unparsed. */
 export function setDefaults(raw: unknown): readonly JsonPatchOperation[] {
   const gateway = field(field(raw, 'spec'), 'egressGateway');
   if (typeof gateway !== 'object' || gateway === null || Array.isArray(gateway)) return [];
-  const absent = DEFAULTS.filter(([name]) => !Object.hasOwn(gateway, name)).map(
-    ([name, value]): JsonPatchOperation => ({ op: 'add', path: `${GATEWAY_PATH}/${name}`, value }),
-  );
+  const absent = Object.entries(DEFAULTS)
+    .filter(([name]) => !Object.hasOwn(gateway, name))
+    .map(([name, value]): JsonPatchOperation => ({ op: 'add', path: `${GATEWAY_PATH}/${name}`, value }));
   const pools = field(gateway, 'ippools');
   return [...absent, ...(Array.isArray(pools) ? pools.flatMap(completePrefix) : [])];
 }
