@@ -30,6 +30,18 @@ export function setDefaults(raw: unknown): readonly JsonPatchOperation[] {
   return [...absent, ...(Array.isArray(pools) ? pools.flatMap(completePrefix) : [])];
 }
 
+/** The object with the operations of `setDefaults` carried out; the one given stays as it is. */
+export function applyPatch(raw: unknown, patch: readonly JsonPatchOperation[]): unknown {
+  return patch.reduce((object, { path, value }) => setAt(object, path.split('/').slice(1), value), raw);
+}
+
+function setAt(container: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
+  if (key === undefined) return value;
+  if (Array.isArray(container))
+    return container.map((item, index) => (String(index) === key ? setAt(item, rest, value) : item));
+  return { ...(container as object), [key]: setAt(field(container, key), rest, value) };
+}
+
 function completePrefix(entry: unknown, index: number): readonly JsonPatchOperation[] {
   const text = field(entry, 'cidr');
   if (typeof text !== 'string') return [];

@@ -4,9 +4,10 @@
  *
  * Texts must be fields, or pieces of fields: what a text costs that CEL made itself is taken for infinite.
  */
+import { POLICY_ADDRESSES_MAX } from '../parsePolicy.ts';
 
-/** A prefix with more host bits holds more than the 256 addresses of a policy, and is refused for that. */
-export const HOST_BITS_MAX = 8;
+/** A prefix with more host bits holds more addresses than any policy may, and is refused for that. */
+export const HOST_BITS_MAX = Math.floor(Math.log2(POLICY_ADDRESSES_MAX));
 const SIZES = `[${Array.from({ length: HOST_BITS_MAX + 1 }, (_, bits) => 2 ** bits).join(', ')}]`;
 /** Which groups of an IPv6 address make up each of its three numbers. */
 const WORDS = [

@@ -96,7 +96,7 @@ export const POOL_LIST_RULES: readonly ValidationRule[] = [
   {
     // A range of IPv6 over a border of 2³² addresses is left to the parser: CEL's integers end there.
     rule: `${wide}.size() == 0 && ${ALL_BOUNDS}.map(b, ${span}).sum() <= ${POLICY_ADDRESSES_MAX}`,
-    message: `hold more than ${POLICY_ADDRESSES_MAX} addresses, which is what one policy may have; use longer prefixes`,
+    message: `hold more than ${POLICY_ADDRESSES_MAX} addresses, which is the most that one policy may ever have; use longer prefixes`,
   },
 ];
 
@@ -137,6 +137,21 @@ export const REQUIREMENT_RULES: readonly ValidationRule[] = [
     message: 'operators Exists and DoesNotExist take no values; remove them',
   },
 ];
+
+const poolOf = (colon: string): string =>
+  `self.egressGateway.ippools.exists(p, (has(p.cidr) && ${colon}p.cidr.contains(':')) || (has(p.from) && ${colon}p.from.contains(':')))`;
+const destinationOf = (colon: string): string =>
+  `self.destinationCIDRs.exists(d, isCIDR(d) && ${colon}d.contains(':'))`;
+
+export const SPEC_RULES: readonly ValidationRule[] = (
+  [
+    ['IPv4', '!'],
+    ['IPv6', ''],
+  ] as const
+).map(([family, colon]) => ({
+  rule: `!${destinationOf(colon)} || ${poolOf(colon)}`,
+  message: `a destination of ${family} needs a pool of ${family}, and ippools has none; add one, or leave the destination out`,
+}));
 
 export const RETURN_AFTER_RULES: readonly ValidationRule[] = [
   { rule: "duration(self) <= duration('168h')", message: 'is over a week; write at most 168h' },

@@ -20,6 +20,7 @@ import {
   PREFIX_RULES,
   REQUIREMENT_RULES,
   RETURN_AFTER_RULES,
+  SPEC_RULES,
   WORKLOAD_SELECTOR_RULES,
 } from './celRules.ts';
 import { type JsonSchema, listOf, object, text, type ValidationRule } from './jsonSchema.ts';
@@ -112,7 +113,7 @@ const poolList: JsonSchema = {
   'x-kubernetes-validations': POOL_LIST_RULES,
 };
 
-export const policySpec: JsonSchema = object(
+const policyFields = object(
   'Which pods leave with which addresses, towards which destinations.',
   {
     selectors: listOf('ORed.', selector, { minItems: 1, maxItems: SELECTORS_MAX }),
@@ -159,6 +160,8 @@ export const policySpec: JsonSchema = object(
   },
   ['selectors', 'destinationCIDRs', 'egressGateway'],
 );
+
+export const policySpec: JsonSchema = { ...policyFields, 'x-kubernetes-validations': SPEC_RULES };
 
 function choice(field: keyof typeof DEFAULTS, description: string, options: readonly string[]): JsonSchema {
   return { ...text(description), enum: options, default: DEFAULTS[field] };

@@ -8,15 +8,16 @@ import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Logger } from '../../runtime/logger.ts';
-import { decideDefaults, renderMutation } from '../core/mutate.ts';
+import { decideMutation, renderMutation } from '../core/mutate.ts';
 import {
   type AdmissionReview,
-  decideAdmission,
+  type Decision,
   parseReview,
   type ReviewRequest,
   renderReview,
 } from '../core/review.ts';
 import type { FactsState } from './facts.ts';
+import { decideOnSight, type LookAtRivals } from './lookAtRivals.ts';
 import type { Endpoint, RefusedRequest, WebhookMetrics } from './metrics.ts';
 
 /** Object and old object of 3 MiB each, which is what API servers take, and the envelope. */
@@ -37,6 +38,8 @@ export interface WebhookServerOptions {
   /** How long every answer says `Connection: close` before the server ends, in milliseconds. */
   readonly drainMs: number;
   readonly facts: () => FactsState;
+  /** Absent: a denial rests on what the caches say. */
+  readonly lookAtRivals?: LookAtRivals;
   readonly metrics: WebhookMetrics;
   readonly logger: Logger;
 }
@@ -131,15 +134,19 @@ function whyNotReady(facts: FactsState, state: ServerState): string | undefined 
 type Reviewer = (
   request: ReviewRequest,
   options: WebhookServerOptions,
-) => AdmissionReview | { readonly notReady: string };
+) => Promise<AdmissionReview | { readonly notReady: string }>;
 
-function validate(
-  request: ReviewRequest,
-  { facts, metrics, logger }: WebhookServerOptions,
-): ReturnType<Reviewer> {
-  const state = facts();
+async function validate(request: ReviewRequest, options: WebhookServerOptions): ReturnType<Reviewer> {
+  const state = options.facts();
   if (state.kind === 'waiting') return { notReady: state.reason };
-  const decision = decideAdmission(request, state.snapshot);
+  return answer(request, await decideOnSight(request, state.snapshot, options.lookAtRivals), options);
+}
+
+function answer(
+  request: ReviewRequest,
+  decision: Decision,
+  { metrics, logger }: WebhookServerOptions,
+): AdmissionReview {
   metrics.decided(decision, request.operation);
   const { kind, name, operation, dryRun } = request;
   if (decision.unjudged === 'unknown-kind')
@@ -151,24 +158,27 @@ function validate(
   return renderReview(request.uid, decision);
 }
 
-function mutate(request: ReviewRequest): AdmissionReview {
-  return renderMutation(request.uid, decideDefaults(request), (text) => Buffer.from(text).toString('base64'));
+async function mutate(request: ReviewRequest, options: WebhookServerOptions): Promise<AdmissionReview> {
+  const state = options.facts();
+  const mutation = decideMutation(request, state.kind === 'synced' ? state.snapshot : undefined);
+  if (mutation.kind === 'refused') return answer(request, mutation.decision, options);
+  return renderMutation(request.uid, mutation.patch, (text) => Buffer.from(text).toString('base64'));
 }
 
 function reviewHandler(options: WebhookServerOptions, endpoint: Endpoint, review: Reviewer): RequestHandler {
   const refuse = refuser(options);
-  return (request, response) => {
+  return async (request, response) => {
     const startedMs = performance.now();
     const parsed = parseReview(request.body);
     if (parsed.kind === 'refused') return refuse(response, 'review', parsed.error);
-    const answer = review(parsed.value, options);
-    if ('notReady' in answer) return refuse(response, 'not-ready', answer.notReady);
+    const answered = await review(parsed.value, options);
+    if ('notReady' in answered) return refuse(response, 'not-ready', answered.notReady);
     const tookMs = performance.now() - startedMs;
     options.metrics.took(endpoint, tookMs / 1000);
     const waitedMs = performance.now() - Number(response.locals[ARRIVED_MS]);
     if (waitedMs > deadlineMs(request.query.timeout))
       return refuse(response, 'late', 'the deadline of the request has passed');
-    response.json(answer);
+    response.json(answered);
   };
 }
 
