@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { Cluster } from '../cluster/cluster.ts';
 import { createCluster } from '../cluster/createCluster.ts';
 import { ensureToolchain } from '../cluster/toolchain.ts';
-import { OUTSIDE_ADDRESS } from '../cluster/topology.ts';
+import { type NodeShape, OUTSIDE_ADDRESS } from '../cluster/topology.ts';
 import { buildImage } from '../image/buildImage.ts';
 import { buildProbeImage } from '../image/buildProbeImage.ts';
 import {
@@ -59,6 +59,8 @@ export async function installCluster(options: {
   readonly persistent?: boolean;
   /** How long a gateway's session lives; default: the chart's own. */
   readonly sessionMilliseconds?: number;
+  /** Default: three gateways and two workers. */
+  readonly shape?: readonly NodeShape[];
 }): Promise<InstalledCluster> {
   const { id, onProgress } = options;
   await ensureToolchain({ onProgress });
@@ -69,6 +71,7 @@ export async function installCluster(options: {
     images,
     routerArpTimeoutMs: ROUTER_ARP_MS,
     persistent: options.persistent ?? false,
+    ...(options.shape === undefined ? {} : { shape: options.shape }),
     onProgress,
   });
   let server: RunningServer | undefined;
