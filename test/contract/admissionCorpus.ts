@@ -28,7 +28,13 @@ const one = (by: Refuser, name: string, object: object, code?: ViolationCode): C
   object,
   ...(code === undefined ? {} : { code }),
 });
-const withPool = (...entries: readonly object[]): object => egressPolicy('case', entries);
+/** With a destination of each family that the entries are of. */
+const withPool = (...entries: readonly object[]): object => {
+  const isV6 = (entry: object): boolean => Object.values(entry).some((text) => String(text).includes(':'));
+  const v4 = entries.length === 0 || entries.some((entry) => !isV6(entry));
+  const destinationCIDRs = [...(v4 ? ['0.0.0.0/0'] : []), ...(entries.some(isV6) ? ['::/0'] : [])];
+  return egressPolicy('case', entries, { destinationCIDRs });
+};
 const withGateway = (change: object): object => egressPolicy('case', A_POOL, {}, change);
 const withSpec = (change: object): object => egressPolicy('case', A_POOL, change);
 const range = (from: string, to: string) => ({ from, to });
@@ -295,7 +301,7 @@ const specialCases: readonly CorpusCase[] = [
     withPool(range('fe80::1', 'fe80::5')),
     'special-use',
   ),
-  one('schema', 'special use: everything', withPool({ cidr: '0.0.0.0/0' }), 'limits'),
+  one('schema', 'special use: everything', withPool({ cidr: '0.0.0.0/0' }), 'special-use'),
   one('webhook', 'a private address off every link', withPool({ cidr: '10.0.0.1/32' }), 'pool-unroutable'),
   one(
     'webhook',
@@ -328,26 +334,46 @@ const limitCases: readonly CorpusCase[] = [
     'pool-node-address',
   ),
   one('nobody', '256 addresses of IPv6 beside the gateway', withPool({ cidr: '2001:db8:1::100/120' })),
-  one('schema', '512 addresses', withPool({ cidr: '203.0.112.0/23' }), 'limits'),
-  one('schema', 'a /64', withPool({ cidr: '2001:db8:1::/64' }), 'limits'),
-  one('schema', '257 addresses in a range', withPool(range('203.0.113.0', '203.0.114.0')), 'limits'),
+  one('webhook', '512 addresses', withPool({ cidr: '203.0.112.0/23' }), 'pool-too-large'),
+  one('schema', '2,048 addresses', withPool({ cidr: '203.0.112.0/21' }), 'pool-too-large'),
+  one('schema', 'a /64', withPool({ cidr: '2001:db8:1::/64' }), 'pool-too-large'),
+  one('webhook', '257 addresses in a range', withPool(range('203.0.113.0', '203.0.114.0')), 'pool-too-large'),
+  one('webhook', '1,024 addresses', withPool({ cidr: '203.0.112.0/22' }), 'pool-too-large'),
   one(
     'schema',
-    '257 addresses in two entries',
-    withPool({ cidr: '203.0.113.0/24' }, { cidr: '203.0.114.0/32' }),
-    'limits',
+    '1,025 addresses in two entries',
+    withPool({ cidr: '203.0.112.0/22' }, { cidr: '203.0.116.0/32' }),
+    'pool-too-large',
   ),
   one(
     'schema',
+    '1,025 addresses in a range',
+    withPool(range('203.0.112.0', '203.0.116.0')),
+    'pool-too-large',
+  ),
+  one(
+    'schema',
+    '1,025 addresses of IPv6',
+    withPool(range('2001:db8:1::', '2001:db8:1::400')),
+    'pool-too-large',
+  ),
+  one(
+    'webhook',
+    '257 addresses in two entries',
+    withPool({ cidr: '203.0.113.0/24' }, { cidr: '203.0.114.0/32' }),
+    'pool-too-large',
+  ),
+  one(
+    'webhook',
     '257 addresses of IPv6',
     withPool({ cidr: '2001:db8:1::100/120' }, { cidr: '2001:db8:1::200/128' }),
-    'limits',
+    'pool-too-large',
   ),
   one(
     'webhook',
     '2³² addresses over a border of 2³²',
     withPool(range('2001:db8:1::1:1', '2001:db8:1::1:0:1')),
-    'limits',
+    'pool-too-large',
   ),
   one('nobody', '64 selectors', withSpec({ selectors: times(64, (i) => ({ matchLabels: { n: `${i}` } })) })),
   one(
@@ -377,7 +403,7 @@ const limitCases: readonly CorpusCase[] = [
     withSpec({ excludedCIDRs: times(1001, (i) => `10.${i >> 8}.${i & 255}.0/24`) }),
     'limits',
   ),
-  one('schema', 'no destination', withSpec({ destinationCIDRs: [] }), 'schema'),
+  one('schema', 'no destination', withSpec({ destinationCIDRs: [] }), 'destination-syntax'),
   one('nobody', 'no exclusion', withSpec({ excludedCIDRs: [] })),
   one(
     'schema',
@@ -584,6 +610,26 @@ const unknownCases: readonly CorpusCase[] = [
 ];
 
 const clusterCases: readonly CorpusCase[] = [
+  one(
+    'schema',
+    'an IPv6 destination of an IPv4 pool',
+    withSpec({ destinationCIDRs: ['::/0'] }),
+    'family-mismatch',
+  ),
+  one(
+    'schema',
+    'an IPv4 destination of an IPv6 range',
+    egressPolicy('case', [range('2001:db8:1::20', '2001:db8:1::21')]),
+    'family-mismatch',
+  ),
+  one(
+    'webhook',
+    "another policy's selectors and destination",
+    { ...egressPolicy('taken', A_POOL), metadata: { name: 'case' } },
+    'policy-ambiguous',
+  ),
+  one('webhook', 'the first address of a subnet', withPool({ cidr: '203.0.113.0/32' }), 'pool-edge-address'),
+  one('webhook', 'the last address of a subnet', withPool({ cidr: '203.0.113.255/32' }), 'pool-edge-address'),
   one('nobody', 'the manifest of the documentation, of the other kind', {
     ...egressPolicy('case', [{ cidr: '203.0.113.10/32' }]),
     apiVersion: 'cilium.io/v1alpha1',

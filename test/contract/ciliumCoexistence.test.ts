@@ -8,12 +8,15 @@ import { collectionPath, EGRESS_POLICY, GATEWAY_NODE } from '../../policy/names.
 import { waitUntil } from '../cluster/waitUntil.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import { CILIUM_V2_CRD } from './ciliumV2Crd.ts';
+import { runKubectl } from './runKubectl.ts';
 import {
+  createConfigurations,
   createGateway,
   egressPolicy,
   must,
   startWebhookProgram,
   type WebhookProgram,
+  waitUntilInForce,
 } from './webhookProgram.ts';
 
 const CHART = path.resolve(import.meta.dirname, '../../charts/sallyport');
@@ -95,33 +98,45 @@ test('where it is not there the chart brings our version of it, and an upgrade k
   must(await client.create(CRDS, CILIUM_V2_CRD));
 });
 
-test('the webhook is ready beside it and judges our own kind', async () => {
+const v2Policy = (
+  name: string,
+  egressGateway: object,
+  selector: object = { matchLabels: { app: name } },
+) => ({
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumEgressGatewayPolicy',
+  metadata: { name },
+  spec: {
+    selectors: [{ podSelector: selector }],
+    destinationCIDRs: ['0.0.0.0/0'],
+    egressGateway: { nodeSelector: { matchLabels: { egress: 'yes' } }, ...egressGateway },
+  },
+});
+
+test('beside it our own kind is served, and its policies are kept away from our pools', async () => {
   for (const kind of [EGRESS_POLICY, GATEWAY_NODE])
     await waitUntil(
       kind.plural,
       async () => (await client.get(collectionPath(kind))).kind === 'ok' || undefined,
     );
   await createGateway(client);
+  must(
+    await client.create(collectionPath(EGRESS_POLICY), egressPolicy('ours', [{ cidr: '203.0.113.20/31' }])),
+  );
   program = await startWebhookProgram(api, 'webhook-0');
-  const started = program;
-  const object = egressPolicy('p', [{ cidr: '192.0.2.1/32' }]);
-  const [group, version] = object.apiVersion.split('/');
-  const request = {
-    uid: 'u',
-    kind: { group, version, kind: object.kind },
-    operation: 'CREATE',
-    name: 'p',
-    object,
-  };
-  const answer = await waitUntil('the webhook to judge', async () => {
-    const { status, body } = await started.ask('validate', {
-      apiVersion: 'admission.k8s.io/v1',
-      kind: 'AdmissionReview',
-      request,
-    });
-    return status === 200 ? body : undefined;
-  });
-  expect(answer).toMatchObject({
-    response: { allowed: false, status: { message: expect.stringContaining('(pool-unroutable)') } },
-  });
+  await createConfigurations(client, program.port);
+  await waitUntilInForce(client);
+  const apply = (object: object) =>
+    runKubectl(api, ['create', '--dry-run=server', '-o', 'json', '-f', '-'], JSON.stringify(object));
+  const managed = apply(v2Policy('managed', { egressIP: '203.0.113.21' }));
+  expect(managed.code).not.toBe(0);
+  for (const part of ['(cegp-v2-managed-pool)', '203.0.113.21', '203.0.113.20/31', 'ours'])
+    expect(managed.output).toContain(part);
+  const both = apply(v2Policy('both', { egressIP: '203.0.113.30', interface: 'eth1' }));
+  expect(both.output).toContain('(cegp-v2-interface-and-address)');
+  expect(apply(v2Policy('sound', { egressIP: '203.0.113.30' }))).toMatchObject({ code: 0 });
+  // A warning alone; and nothing of ours is filled in.
+  const bare = apply(v2Policy('bare', {}));
+  expect(bare).toMatchObject({ code: 0, output: expect.stringContaining('Warning: ') });
+  expect(bare.output).not.toContain('failureMode');
 });

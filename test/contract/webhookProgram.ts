@@ -6,6 +6,7 @@ import path from 'node:path';
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
 import {
   CILIUM_EGRESS_GATEWAY_POLICY,
+  CILIUM_GROUP,
   collectionPath,
   EGRESS_POLICY,
   GATEWAY_NODE,
@@ -101,27 +102,32 @@ export function must(outcome: KubeOutcome<unknown>): unknown {
   return outcome.value;
 }
 
-/** The namespace of the program, and one gateway with 203.0.113.0/24 and 2001:db8:1::/64 on its link. */
+/** A gateway with 203.0.113.0/24 and 2001:db8:1::/64 on its link: the Node, and what its agent reports. */
+export const GATEWAY_OBJECT = {
+  metadata: { name: 'gw-1', labels: { 'sallyport.dev/gateway': '' } },
+  status: { addresses: [{ type: 'InternalIP', address: '203.0.113.11' }] },
+};
+export const GATEWAY_NODE_STATUS = {
+  interfaces: [{ name: 'eth0', addresses: ['203.0.113.11/24', '2001:db8:1::11/64'] }],
+  onLink: ['203.0.113.0/24', '2001:db8:1::/64'].map((cidr) => ({ cidr, interfaceName: 'eth0' })),
+};
+
+/** The namespace of the program, and the gateway. */
 export async function createGateway(client: KubeClient): Promise<void> {
-  const metadata = { name: 'gw-1', labels: { 'sallyport.dev/gateway': '' } };
-  const addresses = [{ type: 'InternalIP', address: '203.0.113.11' }];
   must(await client.create('/api/v1/namespaces', { metadata: { name: NAMESPACE } }));
-  must(await client.create('/api/v1/nodes', { metadata, status: { addresses } }));
+  must(await client.create('/api/v1/nodes', GATEWAY_OBJECT));
   const reports = collectionPath(GATEWAY_NODE);
   const { group, version, kind } = GATEWAY_NODE;
-  must(await client.create(reports, { apiVersion: `${group}/${version}`, kind, metadata: { name: 'gw-1' } }));
-  const status = {
-    interfaces: [{ name: 'eth0', addresses: ['203.0.113.11/24', '2001:db8:1::11/64'] }],
-    onLink: ['203.0.113.0/24', '2001:db8:1::/64'].map((cidr) => ({ cidr, interfaceName: 'eth0' })),
-  };
-  must(await client.mergePatch(`${reports}/gw-1/status`, { status }));
+  const { name } = GATEWAY_OBJECT.metadata;
+  must(await client.create(reports, { apiVersion: `${group}/${version}`, kind, metadata: { name } }));
+  must(await client.mergePatch(`${reports}/${name}/status`, { status: GATEWAY_NODE_STATUS }));
 }
 
 /** As the chart installs them, but for the address; without a caBundle, which is the program's to write. */
 export async function createConfigurations(client: KubeClient, port: number): Promise<void> {
   const rules = [CILIUM_EGRESS_GATEWAY_POLICY, EGRESS_POLICY].map(({ group, version, plural }) => ({
     apiGroups: [group],
-    apiVersions: [version],
+    apiVersions: group === CILIUM_GROUP ? [version, 'v2'] : [version],
     operations: ['CREATE', 'UPDATE'],
     resources: [plural],
   }));

@@ -47,7 +47,7 @@ test.each([
 
 test('what the schema refuses too is refused here with everything that is wrong, the cluster included', () => {
   const request = review([{ cidr: '127.0.0.1' }, { cidr: '203.0.113.10/32' }]);
-  expect(outcome(request, EMPTY)).toEqual(expect.arrayContaining(['special-use', 'pool-unroutable']));
+  expect(outcome(request, EMPTY)).toEqual(['special-use', 'no-gateway', 'selector-empty']);
   const message = decideMutation(review([{ cidr: '203.0.113.10/24' }]), EMPTY);
   expect(message).toMatchObject({
     kind: 'refused',
