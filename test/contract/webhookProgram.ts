@@ -29,13 +29,16 @@ export interface WebhookProgram {
   stop(): Promise<void>;
 }
 
-export async function startWebhookProgram(api: ApiServer, podName: string): Promise<WebhookProgram> {
+export async function startWebhookProgram(
+  { kubeconfigPath }: Pick<ApiServer, 'kubeconfigPath'>,
+  podName: string,
+): Promise<WebhookProgram> {
   const port = await freePort();
   let log = '';
   const child = spawn(process.execPath, [path.join(ROOT, 'webhook/main.ts')], {
     env: {
       PATH: process.env.PATH,
-      KUBECONFIG: api.kubeconfigPath,
+      KUBECONFIG: kubeconfigPath,
       POD_NAME: podName,
       SALLYPORT_NAMESPACE: NAMESPACE,
       WEBHOOK_PORT: String(port),
