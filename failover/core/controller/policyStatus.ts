@@ -49,8 +49,8 @@ export function decidePolicyStatus(
   const findings: Readonly<Record<string, Finding>> = {
     Accepted: accepted,
     Programmed: accepted.holds ? programmed : notAccepted(accepted),
-      Available: accepted.holds ? judgeAvailable(served, view) : notAccepted(accepted),
-      ...judgeContested(verdict),
+    Available: accepted.holds ? judgeAvailable(served, view) : notAccepted(accepted),
+    ...judgeContested(verdict),
   };
   const time = formatTimestamp(wallMs);
   return {
