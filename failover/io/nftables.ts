@@ -10,6 +10,8 @@ import { readJson, runTool, type ToolRunner } from './runTool.ts';
 
 /** Transactions waiting at the most: a kernel this far behind is as good as gone. */
 const QUEUE_LENGTH_MAX = 256;
+/** nft and the kernel together take 2 MB a second and more on an idle machine; a quarter of it is allowed for. */
+const BYTES_PER_MS = 500;
 /** What of a tool's complaint is worth keeping in a log line. */
 const MESSAGE_LENGTH_MAX = 400;
 
@@ -48,7 +50,8 @@ export function createNftables(runner: ToolRunner): Nftables {
 }
 
 async function transact(runner: ToolRunner, transaction: string): Promise<KernelOutcome> {
-  const result = await runTool(runner, ['nft', '-f', '-'], transaction);
+  const deadlineMs = runner.deadlineMs + transaction.length / BYTES_PER_MS;
+  const result = await runTool({ ...runner, deadlineMs }, ['nft', '-f', '-'], transaction);
   if (result.kind === 'absent') return { kind: 'refused', message: result.message };
   if (result.kind === 'unknown') return result;
   if (result.code === 0) return { kind: 'ok' };
