@@ -11,6 +11,7 @@ import { installShutdown } from '../runtime/shutdown.ts';
 import { type AgentConfig, readAgentConfig } from './agentConfig.ts';
 import type { AgentView } from './core/agent/agentView.ts';
 import type { ObservedNode } from './core/agent/reportNode.ts';
+import type { FastRoutes } from './core/dataplane/fastRoutes.ts';
 import { TOKEN_BYTES } from './core/dataplane/kernelCommands.ts';
 import { tunnelMac } from './core/dataplane/tunnelMac.ts';
 import { startAgentCaches } from './io/agentCaches.ts';
@@ -19,12 +20,13 @@ import { describeNode, readVersions } from './io/agentNode.ts';
 import { type AgentRunner, type AgentRunnerOptions, startAgentRunner } from './io/agentRunner.ts';
 import { createGatewayNodeWriter } from './io/gatewayNodeWriter.ts';
 import { type HealthProbes, type HealthProbesOptions, startHealthProbes } from './io/healthProbes.ts';
-import { createKernelDataPlane } from './io/kernelDataPlane.ts';
+import { createKernelDataPlane, type KernelDataPlane } from './io/kernelDataPlane.ts';
 import { createLeaseHeart } from './io/leaseHeart.ts';
 import { observeNode } from './io/observeNode.ts';
 import { createOrderJoiner } from './io/orderJoiner.ts';
 import { watchOwnershipSecrets } from './io/ownershipSecrets.ts';
 import { startOwnershipThread } from './io/ownershipThread.ts';
+import { watchRoutes } from './io/watchRoutes.ts';
 
 const VERSION = '0.1.0';
 /** Handing over, then one write; less than the pod's grace period. */
@@ -52,7 +54,8 @@ async function run(config: AgentConfig): Promise<void> {
   if (seen.kind === 'refused') return giveUp([seen.error]);
   const { uplink } = seen.value;
   const token = randomBytes(TOKEN_BYTES);
-  const dataPlane = createKernelDataPlane({ ...config, uplink, self: nodeAddress, token });
+  const onFastRoutes = (fast: FastRoutes): void => logger.info('the fast path', describeFast(fast));
+  const dataPlane = createKernelDataPlane({ ...config, uplink, self: nodeAddress, token, onFastRoutes });
   const problems = await dataPlane.selfTest();
   if (problems.length > 0) return giveUp(problems);
 
@@ -114,13 +117,8 @@ async function run(config: AgentConfig): Promise<void> {
     onView: (view) => followers.forEach((follower) => void follower.viewed(view)),
   });
   shutdown.onEnd('caches', () => caches.stop());
-  const look = async (): Promise<void> => {
-    const again = await lookAgain(nodeAddress, versions);
-    for (const follower of followers) if (again !== undefined) follower.observed(again);
-    runner.resync();
-  };
-  const resync = setInterval(() => void look(), RESYNC_MS);
-  shutdown.onEnd('resync', () => clearInterval(resync));
+  const looks = keepLooking({ nodeAddress, versions, followers, runner, dataPlane, logger });
+  shutdown.onEnd('looks', () => looks.stop());
   const health = await serveHealth(config, { runner, metrics, logger });
   shutdown.onEnd('health', () => health.stop());
   logger.info('watching', { uplink, port: health.port, versions });
@@ -134,6 +132,35 @@ function connect({ cluster, leaseMs }: AgentConfig) {
     client: createRestClient(access, { userAgent }),
     heartClient: createRestClient(access, { userAgent, deadlineMs: leaseMs / 3 }),
   };
+}
+
+/** At the whole node now and then, at its routes whenever they change. */
+function keepLooking(options: {
+  readonly nodeAddress: Address;
+  readonly versions: ObservedNode['versions'];
+  readonly followers: readonly Pick<AgentRunner, 'observed'>[];
+  readonly runner: AgentRunner;
+  readonly dataPlane: KernelDataPlane;
+  readonly logger: Logger;
+}): { stop(): void } {
+  const { nodeAddress, versions, followers, runner, dataPlane, logger } = options;
+  const look = async (): Promise<void> => {
+    const again = await lookAgain(nodeAddress, versions);
+    for (const follower of followers) if (again !== undefined) follower.observed(again);
+    runner.resync();
+  };
+  const resync = setInterval(() => void look(), RESYNC_MS);
+  const routes = watchRoutes([], () => dataPlane.routesChanged(), logger.warn);
+  return {
+    stop() {
+      clearInterval(resync);
+      routes.stop();
+    },
+  };
+}
+
+function describeFast(fast: FastRoutes): Readonly<Record<string, string>> {
+  return fast.kind === 'on' ? { nextHop: fast.nextHop } : { off: fast.reason };
 }
 
 function probeHealth(

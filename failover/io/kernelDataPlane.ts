@@ -6,12 +6,14 @@
 import { formatAddress } from '../../policy/address.ts';
 import type { DataPlane, KernelOutcome, NodeDataPlane } from '../core/dataPlane.ts';
 import { diffElements } from '../core/dataplane/diffElements.ts';
+import { type FastRoutes, renderFastRoutes } from '../core/dataplane/fastRoutes.ts';
 import { GUARD } from '../core/dataplane/guardRuleset.ts';
 import { tokenElement } from '../core/dataplane/kernelCommands.ts';
 import { type KernelState, TABLE } from '../core/dataplane/kernelState.ts';
 import type { ParsedTables } from '../core/dataplane/parseTables.ts';
 import { holdersIn, renderElements } from '../core/dataplane/renderElements.ts';
 import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
+import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
 import { ensurePeers, ensureTunnel, readMtu, removeTunnel, type TunnelOptions } from './iproute.ts';
 import { kernelSelfTest } from './kernelSelfTest.ts';
 import { createNftables, type Nftables } from './nftables.ts';
@@ -26,9 +28,15 @@ export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'>
   readonly execPrefix?: readonly string[];
   /** Of those who may steer by datagram (core/dataplane/kernelCommands.ts). */
   readonly token: Uint8Array;
+  /** Whether what can be is forwarded past routing and connection tracking; default: where the kernel can. */
+  readonly fastPath?: boolean;
+  /** Hears where the fast path leads, and why it does not, whenever that is another than before. */
+  readonly onFastRoutes?: (routes: FastRoutes) => void;
 }
 
 export interface KernelDataPlane extends DataPlane {
+  /** The node's routes or routing rules changed: the fast path follows them. */
+  routesChanged(): void;
   /** Removes every trace from the kernel: for uninstalling. */
   cleanup(): Promise<void>;
 }
@@ -45,8 +53,10 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   // One apply at a time: each compares with what the one before it left.
   let applying: Promise<unknown> = Promise.resolve();
   let known: KnownKernel | undefined;
+  const { uplink, token, fastPath: wanted = true, onFastRoutes: onRoutes = () => undefined } = options;
+  const fastPath = createFastPathGround(runner, { uplink, wanted, onRoutes });
+  const parts: Parts = { runner, tunnel, nftables, session, token, fastPath };
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {
-    const parts = { runner, tunnel, nftables, session, token: options.token };
     const made = known === undefined ? await makeGround(parts) : known;
     if ('outcome' in made) return made.outcome;
     const applied = await applyPlan(parts, plan, made);
@@ -60,6 +70,11 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
       const outcome = applying.then(() => makeEqual(plan));
       applying = outcome;
       return outcome;
+    },
+    routesChanged() {
+      applying = applying.then(async () => {
+        if (known !== undefined) known = await followRoutes(parts, known);
+      });
     },
     forget() {
       applying = applying.then(() => {
@@ -93,6 +108,7 @@ interface Parts {
   /** Small changes, such as a move, are in the kernel without the start of a process. */
   readonly session: NftSession;
   readonly token: Uint8Array;
+  readonly fastPath: FastPathGround;
 }
 
 /** What the kernel holds, as read or as written last: reading it again is what an apply would mostly cost. */
@@ -102,6 +118,8 @@ interface KnownKernel {
   readonly rules: string;
   /** The tunnel's forwarding entries, as text; undefined: not looked at yet. */
   readonly peers: string | undefined;
+  readonly uplinkMtu: number;
+  readonly fast: FastRoutes;
 }
 
 /** The tunnel and the ways into it, and whether the rules are there. */
@@ -109,17 +127,32 @@ async function makeGround({
   runner,
   tunnel,
   nftables,
+  fastPath,
 }: Parts): Promise<KnownKernel | { readonly outcome: KernelOutcome }> {
   const uplinkMtu = await readMtu(runner, tunnel.uplink);
   if (uplinkMtu === undefined)
     return { outcome: { kind: 'refused', message: `there is no device ${tunnel.uplink}` } };
   const outcome = await ensureTunnel(runner, tunnel, uplinkMtu);
   if (outcome.kind !== 'ok') return { outcome };
-  const rules = renderStaticRuleset({ ...tunnel, uplinkMtu });
+  const fast = await fastPath.read(uplinkMtu);
+  const capable = await fastPath.capable();
+  const rules = renderStaticRuleset({ ...tunnel, uplinkMtu, fastPath: capable });
   const tables = await nftables.read();
-  const upToDate = isUpToDate(tables, rules.fingerprint);
+  const upToDate = isUpToDate(tables, rules.fingerprint, capable);
   // Indices that packets on their way carry are kept even where the rules are written anew.
-  return { state: tables.state, rules: upToDate ? '' : rules.text, peers: undefined };
+  return { state: tables.state, rules: upToDate ? '' : rules.text, peers: undefined, uplinkMtu, fast };
+}
+
+/** The same state but for what follows from the routes. */
+async function followRoutes(
+  { session, fastPath }: Parts,
+  before: KnownKernel,
+): Promise<KnownKernel | undefined> {
+  const fast = await fastPath.read(before.uplinkMtu);
+  const elements = new Map([...before.state.elements, ...renderFastRoutes(fast)]);
+  const state = { ...before.state, elements };
+  const outcome = await session.run(diffElements(before.state, state));
+  return outcome.kind === 'ok' ? { ...before, state, fast } : undefined;
 }
 
 async function applyPlan(
@@ -132,15 +165,15 @@ async function applyPlan(
   if (meshed.kind !== 'ok') return { known: undefined, outcome: meshed };
   const rendered = renderElements(plan, before.state);
   const tokens = new Map([[tokenElement(token), '']]);
-  const state = { ...rendered, elements: new Map(rendered.elements).set('netdev tokens', tokens) };
+  const elements = new Map([...rendered.elements, ...renderFastRoutes(before.fast)]);
+  const state = { ...rendered, elements: elements.set('netdev tokens', tokens) };
   const changes = before.rules + diffElements(before.rules === '' ? before.state : NO_STATE, state);
   const outcome = await session.run(changes);
-  return { known: outcome.kind === 'ok' ? { state, rules: '', peers } : undefined, outcome };
+  return { known: outcome.kind === 'ok' ? { ...before, state, rules: '', peers } : undefined, outcome };
 }
 
-/** A base chain goes with its device, so the rules count only while it is there. */
-function isUpToDate({ chains }: ParsedTables, fingerprint: string): boolean {
-  return [`inet ${fingerprint}`, `netdev ${fingerprint}`, 'netdev into_tunnel'].every((name) =>
-    chains.has(name),
-  );
+/** A base chain goes with its device, so the rules count only while those of both devices are there. */
+function isUpToDate({ chains }: ParsedTables, fingerprint: string, fastPath: boolean): boolean {
+  const names = [`inet ${fingerprint}`, `netdev ${fingerprint}`, 'netdev into_tunnel'];
+  return [...names, ...(fastPath ? ['inet fast_back'] : [])].every((name) => chains.has(name));
 }

@@ -149,6 +149,14 @@ test('each program is started from the bundle of its name', async () => {
     expect(podOf(objects, program).containers[0]?.args).toEqual([`/app/${program}.js`]);
 });
 
+test('the fast path can be switched off', async () => {
+  const settingOf = async (...settings: readonly string[]) =>
+    podOf(await render(...settings), 'agent').containers[0]?.env?.find(({ name }) => name === 'FAST_PATH')
+      ?.value;
+  expect(await settingOf()).toBe('on');
+  expect(await settingOf('agent.fastPath=false')).toBe('off');
+});
+
 test('what gateways check reaches the agent as it was written', async () => {
   const settingsOf = async (...settings: readonly string[]) => {
     const env = podOf(await render(...settings), 'agent').containers[0]?.env ?? [];

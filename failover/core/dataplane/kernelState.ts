@@ -16,6 +16,8 @@ export const MANAGED = {
   'inet blocks': 'type ipv4_addr . inet_service : mark;',
   'inet block_ids': 'typeof ip daddr . icmp id : meta mark;',
   'inet senders': 'type mark . ether_addr;',
+  /** What does not leave by the uplink's one next hop: fastRoutes.ts. */
+  'inet detours': 'type ipv4_addr; flags interval;',
   'inet peers': 'typeof ip saddr . @th,176,48;',
   'inet egress_marks': 'type ipv4_addr : mark;',
   'inet steering': 'type mark : mark;',
@@ -33,6 +35,7 @@ export const MANAGED = {
   'netdev egress_gateways6': `type ipv6_addr : mark; ${writtenByPackets(ADDRESSES_MAX)}`,
   'netdev gateway_macs': 'type mark : ether_addr;',
   'netdev node_macs': 'type mark : ether_addr;',
+  'netdev next_hops': 'type mark : ipv4_addr;',
 } as const;
 export type ManagedName = keyof typeof MANAGED;
 export const MANAGED_NAMES = Object.keys(MANAGED) as readonly ManagedName[]; // Object.keys forgets the literal type.

@@ -11,6 +11,7 @@ import { formatAddress } from '../../../policy/address.ts';
 import type { Address } from '../../../policy/model.ts';
 import { contentHash } from './contentHash.ts';
 import { BOTH_FAMILIES, type FamilyWords, tunnelOverhead, WORDS } from './familyWords.ts';
+import { FAST_COUNTERS, type FastPathText, fastPathText, NO_FAST_PATH } from './fastPath.ts';
 import { gatewayChains, NEIGHBOUR_DISCOVERY } from './gatewayChains.ts';
 import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCommands.ts';
 import { MANAGED, MANAGED_NAMES, TABLE } from './kernelState.ts';
@@ -26,13 +27,15 @@ export const INET_COUNTERS = [
   'refused',
   'unknown_peer',
 ] as const;
-export const NETDEV_COUNTERS = ['no_holder'] as const;
+export const NETDEV_COUNTERS = ['no_holder', ...FAST_COUNTERS] as const;
 
 export interface StaticOptions {
   readonly uplink: string;
   readonly uplinkMtu: number;
   readonly self: Address;
   readonly tunnelPort: number;
+  /** The rules of fastPath.ts as well. */
+  readonly fastPath: boolean;
 }
 
 /** The text that replaces both tables, and the name of the empty chain that tells this text from any other. */
@@ -40,12 +43,19 @@ export function renderStaticRuleset(options: StaticOptions): {
   readonly text: string;
   readonly fingerprint: string;
 } {
-  const inet = inetTable(options);
-  const netdev = netdevTable();
+  const fast = fastPath(options);
+  const inet = inetTable(options) + fast.inet;
+  const netdev = netdevTable() + fast.netdev;
   const fingerprint = `version_${contentHash(inet + netdev)}`;
   const whole = (family: string, body: string): string =>
     `table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\ntable ${family} ${TABLE} {\n  chain ${fingerprint} {\n  }${body}\n}\n`;
   return { text: whole('inet', inet) + whole('netdev', netdev), fingerprint };
+}
+
+function fastPath({ fastPath: wanted, uplink, uplinkMtu, self }: StaticOptions): FastPathText {
+  if (!wanted) return NO_FAST_PATH;
+  const tunnelMtu = uplinkMtu - tunnelOverhead(self.family);
+  return fastPathText({ tunnel: TUNNEL_DEVICE, uplink, uplinkMtu, tunnelMtu });
 }
 
 function declarations(family: 'inet' | 'netdev', counters: readonly string[]): string {
