@@ -5,12 +5,13 @@
 import os from 'node:os';
 import { admission } from './admission.ts';
 import type { Bench } from './bench.ts';
+import { datapath } from './datapath.ts';
 import { failover } from './failover.ts';
 import { guard } from './guard.ts';
 import { heartbeats } from './heartbeats.ts';
 import { type BenchRequest, parseRequest } from './parseRequest.ts';
 
-const BENCHES: Readonly<Record<string, Bench>> = { admission, failover, guard, heartbeats };
+const BENCHES: Readonly<Record<string, Bench>> = { admission, datapath, failover, guard, heartbeats };
 
 const USAGE = `usage: npm run bench -- [name] [--runs N] [--classes a,b] [--json]
 ${Object.entries(BENCHES)
