@@ -20,7 +20,7 @@ test('in a pod the defaults are enough', () => {
       peerPort: 4792,
       tunnelPort: 4790,
       tunnelVni: 7777,
-      fastPath: true,
+      fastPath: false,
       serviceCidrs: [],
       health: { probes: [], nextHopCheck: true },
     },

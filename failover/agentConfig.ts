@@ -36,7 +36,7 @@ export interface AgentConfig {
   readonly health: HealthSettings;
   /**
    * Gateways forward what they can past routing and connection tracking, and past firewall rules of the node's own. `off`: the
-   * IP stack forwards all. A kernel that cannot do it does without by itself. FAST_PATH, on or off, default on.
+   * IP stack forwards all. A kernel that cannot do it does without by itself. FAST_PATH, on or off, default off.
    */
   readonly fastPath: boolean;
   /** UDP port on which agents speak to each other. PEER_PORT, default 4792. */
@@ -74,7 +74,7 @@ export function readAgentConfig(
       leaseMs,
       durations: readDurations(reader),
       health: readHealthSettings(reader),
-      fastPath: reader.choice('FAST_PATH', ['on', 'off'], 'on') === 'on',
+      fastPath: reader.choice('FAST_PATH', ['on', 'off'], 'off') === 'on',
       peerPort: reader.integer('PEER_PORT', { min: 1, max: 65_535, fallback: 4792 }),
       serviceCidrs: reader.cidrs('SERVICE_CIDRS', ''),
       sysctlDir: reader.text('SYSCTL_DIR', '/proc/sys/net'),

@@ -149,12 +149,12 @@ test('each program is started from the bundle of its name', async () => {
     expect(podOf(objects, program).containers[0]?.args).toEqual([`/app/${program}.js`]);
 });
 
-test('the fast path can be switched off', async () => {
+test('the fast path can be switched on', async () => {
   const settingOf = async (...settings: readonly string[]) =>
     podOf(await render(...settings), 'agent').containers[0]?.env?.find(({ name }) => name === 'FAST_PATH')
       ?.value;
-  expect(await settingOf()).toBe('on');
-  expect(await settingOf('agent.fastPath=false')).toBe('off');
+  expect(await settingOf()).toBe('off');
+  expect(await settingOf('agent.fastPath=true')).toBe('on');
 });
 
 test('what gateways check reaches the agent as it was written', async () => {
