@@ -31,6 +31,18 @@ export interface WebhookConfig {
    * commas, default none: a routed pool is then refused as unroutable.
    */
   readonly routable: readonly Cidr[];
+  /**
+   * Set: reviews are answered only to who shows a client certificate of this authority with one of these names, and API
+   * servers have to be told to show theirs. CLIENT_CA_FILE, default none; CLIENT_NAMES, separated by commas, then required.
+   */
+  readonly clients?: ClientCheck;
+}
+
+export interface ClientCheck {
+  /** Path of a file of PEM certificates. */
+  readonly bundlePath: string;
+  /** At least one; common names or DNS names. */
+  readonly names: readonly string[];
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -53,6 +65,7 @@ export function readWebhookConfig(env: Environment = process.env): Result<Webhoo
     validatingConfiguration: required('VALIDATING_CONFIGURATION'),
     mutatingConfiguration: required('MUTATING_CONFIGURATION'),
     routable: readRoutable(env, problems),
+    ...readClients(env, problems),
   };
   return problems.length === 0 ? ok(config) : refused(problems);
 }
@@ -83,13 +96,27 @@ function readPort(env: Environment, problems: string[]): number {
 }
 
 function readRoutable(env: Environment, problems: string[]): readonly Cidr[] {
-  const texts = (env.ROUTABLE_CIDRS ?? '').split(',').map((text) => text.trim());
-  return texts
-    .filter((text) => text !== '')
-    .flatMap((text) => {
-      const parsed = parseCidr(text);
-      if (parsed.kind === 'ok') return [parsed.value];
-      problems.push(`ROUTABLE_CIDRS: ${parsed.error.message}`);
-      return [];
-    });
+  return splitList(env.ROUTABLE_CIDRS).flatMap((text) => {
+    const parsed = parseCidr(text);
+    if (parsed.kind === 'ok') return [parsed.value];
+    problems.push(`ROUTABLE_CIDRS: ${parsed.error.message}`);
+    return [];
+  });
+}
+
+/** A cluster's authority signs kubelets and people too, so its word alone says little: names are required. */
+function readClients(env: Environment, problems: string[]): Pick<WebhookConfig, 'clients'> {
+  const bundlePath = env.CLIENT_CA_FILE ?? '';
+  const names = splitList(env.CLIENT_NAMES);
+  if (bundlePath === '' && names.length === 0) return {};
+  if (bundlePath === '') problems.push('CLIENT_CA_FILE is not set, but CLIENT_NAMES is');
+  if (names.length === 0) problems.push('CLIENT_NAMES is empty; name who may ask, as CLIENT_CA_FILE is set');
+  return { clients: { bundlePath, names } };
+}
+
+function splitList(text = ''): readonly string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }

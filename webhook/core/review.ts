@@ -12,13 +12,18 @@ import { API_VERSION, POLICY_KINDS, type PolicyKind } from '../../policy/names.t
 import { parsePolicy } from '../../policy/parsePolicy.ts';
 import { ok, type Result, refused } from '../../policy/result.ts';
 import { checkPolicy } from '../../policy/rules.ts';
+import { asRecord, type Json, sameJson } from './sameJson.ts';
 
 /** admissionv1: longer warnings may be cut by the API server. */
 export const WARNING_LENGTH_MAX = 120;
 /** The API server drops what goes beyond 4,096 characters in total. */
 export const WARNINGS_MAX = 34;
+/** A warning travels in an HTTP header; the API server drops one that holds any of these. */
+const CONTROL = /\p{Cc}/gu;
 /** A person reads this in a terminal; the rest is counted. */
 export const VIOLATIONS_SHOWN_MAX = 50;
+/** A violation repeats what the user wrote, which may be megabytes. */
+export const LINE_LENGTH_MAX = 1000;
 
 export const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'] as const;
 export type Operation = (typeof OPERATIONS)[number];
@@ -61,23 +66,33 @@ export interface AdmissionReview {
     readonly uid: string;
     readonly allowed: boolean;
     readonly warnings?: readonly string[];
-    readonly status?: { readonly code: 403; readonly reason: 'Forbidden'; readonly message: string };
+    readonly status?: {
+      readonly code: 400 | 403;
+      readonly reason: 'BadRequest' | 'Forbidden';
+      readonly message: string;
+    };
     readonly patchType?: 'JSONPatch';
     readonly patch?: string;
   };
+}
+
+/** Whether it claims to be an AdmissionReview of the one version that can be answered here. */
+export function isReviewV1(raw: unknown): boolean {
+  const review = asRecord(raw);
+  return review?.apiVersion === 'admission.k8s.io/v1' && review.kind === 'AdmissionReview';
 }
 
 /** The error says in one sentence what is not an AdmissionReview v1 about it. */
 export function parseReview(raw: unknown): Result<ReviewRequest, string> {
   const review = asRecord(raw);
   if (review === undefined) return refused('the body is not an object');
-  if (review.apiVersion !== 'admission.k8s.io/v1' || review.kind !== 'AdmissionReview')
-    return refused('the body is not an AdmissionReview of admission.k8s.io/v1');
+  if (!isReviewV1(raw)) return refused('the body is not an AdmissionReview of admission.k8s.io/v1');
   const request = asRecord(review.request);
   if (request === undefined) return refused('the review has no request');
   const { uid, name, subResource, dryRun, object, oldObject } = request;
   if (typeof uid !== 'string' || uid === '') return refused('request.uid is not a text');
-  const kind = asRecord(request.kind)?.kind;
+  const gvk = asRecord(request.kind);
+  const kind = gvk?.kind;
   if (typeof kind !== 'string' || kind === '') return refused('request.kind is not a kind');
   const operation = OPERATIONS.find((known) => known === request.operation);
   if (operation === undefined) return refused('request.operation is none of CREATE, UPDATE, DELETE, CONNECT');
@@ -85,6 +100,7 @@ export function parseReview(raw: unknown): Result<ReviewRequest, string> {
   if (writes && asRecord(object) === undefined) return refused('request.object is not an object');
   if (operation === 'UPDATE' && asRecord(oldObject) === undefined)
     return refused('request.oldObject is not an object');
+  if (writes && !isOfKind(asRecord(object), gvk)) return refused('request.object is not of request.kind');
   return ok({
     uid,
     kind,
@@ -95,6 +111,15 @@ export function parseReview(raw: unknown): Result<ReviewRequest, string> {
     object,
     oldObject,
   });
+}
+
+/** What an object says of itself must not lead past the rules of the kind under which it will be stored. */
+function isOfKind(object: Json | undefined, gvk: Json | undefined): boolean {
+  const group = gvk?.group === '' ? '' : `${gvk?.group}/`;
+  return (
+    (object?.apiVersion === undefined || object.apiVersion === `${group}${gvk?.version}`) &&
+    (object?.kind === undefined || object.kind === gvk?.kind)
+  );
 }
 
 /** A policy is not held against itself: the rules know the stored one by its kind and name. */
@@ -124,7 +149,8 @@ export function renderReview(uid: string, decision: Decision): AdmissionReview {
 
 function whyUnjudged(request: ReviewRequest, kind: PolicyKind | undefined): Unjudged | undefined {
   const object = asRecord(request.object);
-  if (kind === undefined || object?.apiVersion?.toString().endsWith(`/${API_VERSION}`) === false) {
+  const apiVersion = typeof object?.apiVersion === 'string' ? object.apiVersion : `/${API_VERSION}`;
+  if (kind === undefined || !apiVersion.endsWith(`/${API_VERSION}`)) {
     return request.operation === 'DELETE' ? 'delete' : 'unknown-kind';
   }
   if (request.operation === 'DELETE' || request.operation === 'CONNECT') return 'delete';
@@ -145,39 +171,22 @@ function decide(violations: readonly Violation[]): Decision {
   const warnings = violations
     .filter(({ verdict }) => verdict === 'warn')
     .slice(0, WARNINGS_MAX)
-    .map(({ path, message }) => shortened(`${path}: ${message}`));
+    .map(({ path, message }) => shortened(`${path}: ${message}`.replace(CONTROL, ' '), WARNING_LENGTH_MAX));
   return { allowed: denials.length === 0, violations, message: renderDenials(denials), warnings };
 }
 
 function renderDenials(denials: readonly Violation[]): string {
-  const lines = denials
-    .slice(0, VIOLATIONS_SHOWN_MAX)
-    .map(({ path, message, code }) => `${path === '' ? '' : `${path}: `}${message} (${code})`);
+  const lines = denials.slice(0, VIOLATIONS_SHOWN_MAX).map(({ path, message, code }) => {
+    const place = path === '' ? '' : `${path}: `;
+    return `${shortened(`${place}${message}`, LINE_LENGTH_MAX)} (${code})`;
+  });
   const hidden = denials.length - lines.length;
   if (hidden > 0) lines.push(`and ${hidden} more`);
   return lines.length > 1 ? lines.map((line) => `\n- ${line}`).join('') : lines.join('');
 }
 
-function shortened(text: string): string {
-  return text.length <= WARNING_LENGTH_MAX ? text : `${text.slice(0, WARNING_LENGTH_MAX - 1)}…`;
-}
-
-type Json = Readonly<Record<string, unknown>>;
-
-function asRecord(value: unknown): Json | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
-}
-
-/** Equality of two JSON values; the order of an object's fields means nothing. */
-function sameJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (Array.isArray(a) && Array.isArray(b))
-    return a.length === b.length && a.every((item, index) => sameJson(item, b[index]));
-  const [left, right] = [asRecord(a), asRecord(b)];
-  if (left === undefined || right === undefined) return false;
-  const keys = Object.keys(left);
-  return (
-    keys.length === Object.keys(right).length &&
-    keys.every((key) => Object.hasOwn(right, key) && sameJson(left[key], right[key]))
-  );
+/** Never in the midst of a character of two units: half of one is no text. */
+function shortened(text: string, lengthMax: number): string {
+  if (text.length <= lengthMax) return text;
+  return `${text.slice(0, lengthMax - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }
