@@ -26,6 +26,8 @@ const CANDIDATES = 4000;
 
 const SEED = 20_260_731;
 const SPACE = makeCidr(4, 10n << 24n, 8);
+/** All pools lie in it; it counts as routed to the gateways. */
+export const ROUTABLE = formatCidr(SPACE);
 const SLOT_BITS = 4;
 /** Pairs of an even and an odd slot in the space. */
 const SLOT_PAIRS = 2 ** 19;
@@ -63,20 +65,25 @@ interface Entry {
 
 /** A cluster whose stored policies have `prefixes` pool entries in all. */
 export function createPopulation(prefixes: number): Population {
-  const policies = Math.ceil(prefixes / ENTRIES_PER_POLICY);
   const random = seededRandom(SEED);
   return {
     facts: {
-      policies: Array.from({ length: policies }, (_, at) => {
-        // Neighbours go to different policies, so that no policy shares an entry with itself.
-        const own = Array.from({ length: ENTRIES_PER_POLICY }, (_unused, entry) => at + entry * policies);
-        return parsed(`stored-${at}`, at, own.filter((index) => index < prefixes).map(storedEntry));
-      }),
+      policies: createStoredObjects(prefixes).map(parsedObject),
       ...createNodes(),
       routable: [SPACE],
     },
     candidates: Array.from({ length: CANDIDATES }, (_, at) => createCandidate(at, prefixes, random)),
   };
+}
+
+/** The same policies as the API server lists them. */
+export function createStoredObjects(prefixes: number): readonly StoredObject[] {
+  const policies = Math.ceil(prefixes / ENTRIES_PER_POLICY);
+  return Array.from({ length: policies }, (_, at) => {
+    // Neighbours go to different policies, so that no policy shares an entry with itself.
+    const own = Array.from({ length: ENTRIES_PER_POLICY }, (_unused, entry) => at + entry * policies);
+    return manifest(`stored-${at}`, at, own.filter((index) => index < prefixes).map(storedEntry));
+  });
 }
 
 /** Every index has a pair of slots of its own. */
@@ -132,7 +139,7 @@ function createCandidate(at: number, prefixes: number, random: () => number): Ca
     object: manifest(name, at, entries),
     oldObject: null,
   };
-  const range = parsed(name, at, entries).pools[0]?.range;
+  const range = parsedObject(manifest(name, at, entries)).pools[0]?.range;
   if (range === undefined) throw new Error(`${name} has no pool`);
   return {
     body: { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request },
@@ -164,8 +171,10 @@ function manifest(name: string, at: number, ippools: readonly Entry[]) {
   };
 }
 
-function parsed(name: string, at: number, entries: readonly Entry[]): Policy {
-  const result = parsePolicy(manifest(name, at, entries), gvkOf(at).kind);
+export type StoredObject = ReturnType<typeof manifest>;
+
+function parsedObject(object: StoredObject): Policy {
+  const result = parsePolicy(object, object.kind);
   if (result.kind === 'refused') throw new Error(JSON.stringify(result.error));
   return result.value;
 }

@@ -3,12 +3,13 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { connect } from 'node:tls';
 import { issueCertificates, SERVER_NAME, startTestWebhook } from '../lab/testWebhook.ts';
 import { createDraw } from './draw.ts';
-import { drawRequest, type FuzzedRequest } from './drawRequest.ts';
+import { drawRequest, type FuzzedRequest, LONG_HEADER } from './drawRequest.ts';
 import { type Answered, judgeReply } from './judgeReply.ts';
 import { FUZZED_FACTS } from './offline.ts';
 
 /** Far beyond any deadline that a case gives: who has no answer by then hangs. */
 const HANG_MS = 20_000;
+const CLOSED_ON = /ECONNRESET|EPIPE/;
 
 export interface FuzzFailure {
   readonly at: number;
@@ -87,6 +88,10 @@ async function tryCase(request: FuzzedRequest, target: Target): Promise<Tried> {
       verdict === undefined ? `HTTP ${answered.status}` : verdict === 'true' ? 'allowed' : 'denied';
     return { outcome, problem: judgeReply(request, answered) };
   } catch (error) {
+    // Node closes on headers that are too long without reading on; what is still being sent then fails.
+    const { code = '' } = error as NodeJS.ErrnoException; // anything thrown here is an Error
+    const tooLong = request.kind === 'http' && Object.hasOwn(request.headers, LONG_HEADER);
+    if (tooLong && CLOSED_ON.test(code)) return { outcome: 'closed' };
     return { outcome: 'no answer', problem: `no answer: ${error}` };
   }
 }
@@ -129,9 +134,8 @@ function sendRaw(bytes: Buffer, { port, ca }: Target): Promise<string> {
     const socket = connect({ port, host: '127.0.0.1', ca, servername: SERVER_NAME });
     const timer = setTimeout(() => socket.destroy(new Error(`hangs for ${HANG_MS} ms`)), HANG_MS);
     // A server that closes on what it does not understand may do so while more of it comes.
-    const expected = /ECONNRESET|EPIPE/;
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (!expected.test(error.code ?? '')) reject(error);
+      if (!CLOSED_ON.test(error.code ?? '')) reject(error);
     });
     socket.on('data', (data: Buffer) => {
       first ||= data.toString('latin1').slice(0, 12);
