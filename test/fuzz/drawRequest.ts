@@ -183,18 +183,23 @@ function changeTree(review: Tree, draw: Draw): void {
     key: 'request',
   };
   const { parent, key } = place;
-  const current = Object.hasOwn(parent, key) ? (parent as Tree)[key] : undefined;
+  const current = copy(Object.hasOwn(parent, key) ? (parent as Tree)[key] : undefined);
   const change = draw.int(10);
   if (change === 0) Reflect.deleteProperty(parent, key);
   else if (change === 1 && !Array.isArray(parent)) put({ parent, key: draw.pick(KEYS) }, current);
-  else if (change === 2) put({ parent, key: draw.pick(KEYS) }, draw.pick(ATOMS));
+  else if (change === 2) put({ parent, key: draw.pick(KEYS) }, copy(draw.pick(ATOMS)));
   else if (change === 3) put(place, draw.pick(CIDRS));
   else if (change === 4) put(place, 'x'.repeat(draw.pick(LONG)));
   else if (change === 5) put(place, nest(current, draw.pick([1, 10, 55, 70, 500])));
   else if (change === 6) put(place, Array(draw.pick([1, 2, 65, 1001])).fill(small(current)));
   else if (change === 7) put(place, manyFields(draw.pick(LONG), small(current)));
   else if (change === 8 && typeof current === 'string') put(place, spliced(current, draw));
-  else put(place, draw.pick(ATOMS));
+  else put(place, copy(draw.pick(ATOMS)));
+}
+
+/** What is drawn from a list that cases share, or put in a second place, must not change with it. */
+function copy(value: unknown): unknown {
+  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
 }
 
 function manyFields(count: number, value: unknown): Tree {
