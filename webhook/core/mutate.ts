@@ -2,8 +2,10 @@
  * Decides what the mutating webhook fills in: absent fields that have a default, nothing else. Idempotent, and never a
  * refusal: what it cannot read it leaves alone, the validating webhook has the last word.
  */
+
+import type { JsonPatchOperation } from '../../policy/jsonPatch.ts';
 import { POLICY_KINDS } from '../../policy/names.ts';
-import { type JsonPatchOperation, setDefaults } from '../../policy/setDefaults.ts';
+import { setDefaults } from '../../policy/setDefaults.ts';
 import type { AdmissionReview, ReviewRequest } from './review.ts';
 
 export function decideDefaults(request: ReviewRequest): readonly JsonPatchOperation[] {
