@@ -18,6 +18,8 @@ const CIDRS = [
   '2001:db8:1::20', '010.0.0.0/8', '10.1/16', '203.0.113.10/24', '::ffff:1.2.3.4/128', 'FE80::1/128', '0.0.0.0/0',
   '224.0.0.0/4', '203.0.113.20/33', '203.0.113.20/032', ' 203.0.113.20/32', '203.0.113.20%eth0', '١٠.0.0.1/32', '',
 ] as const; // biome-ignore format: a corpus is read as a whole
+/** Free for the policy `mine`. An update from one to the other takes an address away that is in use. */
+const RIGHT_CIDRS = ['203.0.113.10/32', '203.0.113.20/32'] as const;
 const KEYS = [
   '__proto__',
   'constructor',
@@ -113,11 +115,14 @@ interface Tree {
 function drawReview(draw: Draw): Tree {
   const kind = draw.pick(POLICY_KINDS) ?? 'EgressPolicy';
   const operation = draw.pick(['CREATE', 'CREATE', 'CREATE', 'UPDATE', 'UPDATE', 'DELETE', 'CONNECT']);
+  const name = draw.pick(['mine', 'mine', 'theirs']);
   const object = (): Tree =>
     manifest(
       kind,
-      draw.pick(['mine', 'theirs']),
-      Array.from({ length: 1 + draw.int(3) }, () => draw.pick(CIDRS)),
+      name,
+      draw.chance(0.4)
+        ? [draw.pick(RIGHT_CIDRS)]
+        : Array.from({ length: 1 + draw.int(3) }, () => draw.pick(CIDRS)),
     );
   const [group = '', version] = String(object().apiVersion).split('/');
   return {
@@ -128,7 +133,7 @@ function drawReview(draw: Draw): Tree {
       kind: { group, version, kind },
       resource: { group, version, resource: 'egresspolicies' },
       ...(draw.chance(0.1) ? { subResource: 'status' } : {}),
-      name: 'mine',
+      name,
       operation,
       userInfo: {
         username: draw.pick(['somebody', 'somebody', CONTROLLER]),
