@@ -239,6 +239,18 @@ describe('facts of a cluster', () => {
     await vi.waitUntil(() => owners(index).length === 0, WAIT);
   });
 
+  test("a policy that is being deleted is nobody's obstacle, from then on", async () => {
+    const metadata = { ...A.metadata, resourceVersion: '9', deletionTimestamp: '2024-02-29T23:59:59Z' };
+    const leaving = { ...A, metadata };
+    const there = await start(createWorld({ [CILIUM]: [leaving], [OWN]: [B] }).client).synced();
+    expect(owners(there)).toEqual(['b']);
+    const world = createWorld({ [CILIUM]: [A], [OWN]: [B] });
+    const index = await start(world.client).synced();
+    expect(owners(index).toSorted()).toEqual(['a', 'b']);
+    await world.tell(CILIUM, { type: 'MODIFIED', object: leaving });
+    await vi.waitUntil(() => owners(index).join() === 'b', WAIT);
+  });
+
   test('a version that comes twice leaves nothing behind when the object goes', async () => {
     const { client, tell } = createWorld({ [OWN]: [B] });
     const index = await start(client).synced();

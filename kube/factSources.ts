@@ -98,10 +98,13 @@ function some<T>(value: T | undefined): readonly T[] {
   return value === undefined ? [] : [value];
 }
 
-/** A stored policy that does not parse is programmed nowhere, so it owns nothing to conflict with. */
+/**
+ * A stored policy that does not parse is programmed nowhere, so it owns nothing to conflict with. One that is being deleted
+ * makes room by itself, and the controller waits until it has.
+ */
 function readStored(raw: unknown, kind: PolicyKind): readonly FactValues['policies'][] {
   const parsed = parsePolicy(raw, kind);
-  return parsed.kind === 'ok' ? [parsed.value] : [];
+  return parsed.kind === 'ok' && !parsed.value.deleting ? [parsed.value] : [];
 }
 
 function readPod(raw: unknown, interner: Interner): readonly FactValues['pods'][] {

@@ -25,6 +25,10 @@ export const POLICY_ADDRESSES_MAX = 1024;
 const DEFAULT_RETURN_AFTER_MS = 5 * 60_000;
 /** A gateway that was stable for a week has recovered; timers of 32 bits end at 24.8 days. */
 export const RETURN_AFTER_MAX_MS = 7 * 24 * 3_600_000;
+/** Room for every unit with its largest count; the schema says the same. */
+export const RETURN_AFTER_LENGTH_MAX = 32;
+/** One Go duration after the other: `90s`, `1h30m`. */
+export const RETURN_AFTER = '^(?:[0-9]{1,9}(?:[.][0-9]{1,9})?(?:ms|s|m|h))+$';
 /** The value goes into the status; a time, which people will write, is shorter. */
 export const REBALANCE_LENGTH_MAX = 64;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -151,8 +155,7 @@ function parseFromTo(entry: FieldReader): AddressRange | undefined {
 function parseReturnAfter(gateway: FieldReader): number {
   const text = gateway.optionalText('returnAfter');
   if (text === undefined) return DEFAULT_RETURN_AFTER_MS;
-  const parts = [...text.matchAll(/(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== text) {
+  if (text.length > RETURN_AFTER_LENGTH_MAX || !new RegExp(RETURN_AFTER).test(text)) {
     gateway.refuse(
       'schema',
       `returnAfter ${JSON.stringify(text)} is no duration; write for example 5m or 90s`,
@@ -160,10 +163,11 @@ function parseReturnAfter(gateway: FieldReader): number {
     );
     return DEFAULT_RETURN_AFTER_MS;
   }
-  const durationMs = Math.round(
-    parts.reduce((sum, [, count, unit]) => sum + Number(count) * (UNIT_MS[unit ?? ''] ?? 0), 0),
+  const durationMs = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce(
+    (sum, [, count, unit]) => sum + Number(count) * (UNIT_MS[unit ?? ''] ?? 0),
+    0,
   );
   if (durationMs > RETURN_AFTER_MAX_MS)
     gateway.refuse('limits', `returnAfter ${text} is over a week; write at most 168h`, 'returnAfter');
-  return durationMs;
+  return Math.round(durationMs);
 }

@@ -5,8 +5,8 @@ import { isLabelKey, isLabelValue } from './selector.ts';
 
 const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
 /** The API server's own schemas bound neither; a selector is matched against every pod. */
-const REQUIREMENTS_MAX = 64;
-const VALUES_MAX = 256;
+export const REQUIREMENTS_MAX = 64;
+export const VALUES_MAX = 256;
 
 export function parseWorkloadSelector(entry: FieldReader): WorkloadSelector {
   const long = entry.has('podSelector') || entry.has('namespaceSelector') || entry.has('nodeSelector');
@@ -26,7 +26,15 @@ export function parseWorkloadSelector(entry: FieldReader): WorkloadSelector {
 export function parseLabelSelector(selector: FieldReader): LabelSelector {
   const problemsBefore = selector.problemCount;
   selector.allow(['matchLabels', 'matchExpressions']);
-  const labels = selector.textMap('matchLabels').map(([key, value]): LabelRequirement => {
+  const pairs = selector.textMap('matchLabels');
+  if (pairs.length > REQUIREMENTS_MAX) {
+    selector.refuse(
+      'limits',
+      `matchLabels has ${pairs.length} entries; at most ${REQUIREMENTS_MAX} are accepted`,
+      'matchLabels',
+    );
+  }
+  const labels = pairs.map(([key, value]): LabelRequirement => {
     checkKey(selector, key, `matchLabels.${key}`);
     checkValues(selector, [value], `matchLabels.${key}`);
     return { key, operator: 'In', values: [value] };

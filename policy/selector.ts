@@ -4,8 +4,14 @@ import type { LabelRequirement, LabelSelector } from './model.ts';
 export type Labels = Readonly<Record<string, string>>;
 
 /** https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set */
-const NAME = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
-const DNS_SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*$/;
+const NAME_TEXT = '[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?';
+const DNS_LABEL_TEXT = '[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?';
+const DNS_SUBDOMAIN_TEXT = `${DNS_LABEL_TEXT}(?:[.]${DNS_LABEL_TEXT})*`;
+/** Regular expressions that Go reads too, for the schema. A key's prefix has at most 253 characters besides. */
+export const LABEL_KEY = `^(?:${DNS_SUBDOMAIN_TEXT}/)?${NAME_TEXT}$`;
+export const LABEL_VALUE = `^(?:${NAME_TEXT})?$`;
+const NAME = new RegExp(`^${NAME_TEXT}$`);
+const DNS_SUBDOMAIN = new RegExp(`^${DNS_SUBDOMAIN_TEXT}$`);
 const DNS_SUBDOMAIN_LENGTH_MAX = 253;
 
 export function isLabelKey(key: string): boolean {

@@ -6,12 +6,13 @@
 import { addressBits, parseAddress } from './address.ts';
 import { diffJson, type JsonPatchOperation } from './jsonPatch.ts';
 
-const DEFAULTS: Readonly<Record<string, string>> = {
+/** The CRDs carry the same ones: whichever of the two fills in a field, the stored object is the same. */
+export const DEFAULTS = {
   strategy: 'Distribute',
   affinity: 'Pod',
   failureMode: 'Closed',
   returnPolicy: 'Stay',
-};
+} as const;
 
 /** @param raw a policy object of either kind, unparsed. Returns the fewest operations that complete it. */
 export function setDefaults(raw: unknown): readonly JsonPatchOperation[] {

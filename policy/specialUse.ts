@@ -30,6 +30,9 @@ const SPECIAL_USE: readonly (readonly [string, string])[] = [
   ['fe80::/10', 'link-local (RFC 4291)'],
   ['ff00::/8', 'multicast (RFC 4291)'],
 ];
+/** Their prefixes alone, for the rules that the API server holds by itself. */
+export const SPECIAL_USE_BLOCKS: readonly string[] = SPECIAL_USE.map(([text]) => text);
+
 const SPECIAL_RANGES = SPECIAL_USE.map(([text, meaning]) => ({
   text,
   meaning,

@@ -38,6 +38,7 @@ iptables:iptables
 runc:runc
 /usr/lib/cni/bridge:containernetworking-plugins
 busybox:busybox-static
+faketime:faketime
 buildah:buildah
 mmdebstrap:mmdebstrap
 openssl:openssl

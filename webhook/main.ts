@@ -5,6 +5,7 @@ import { createRestClient } from '../kube/restClient.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { readWebhookConfig, type WebhookConfig } from './config.ts';
 import { watchFacts } from './io/facts.ts';
+import { createLookAtRivals, LOOK_DEADLINE_MS } from './io/lookAtRivals.ts';
 import { createWebhookMetrics } from './io/metrics.ts';
 import { createWebhookServer } from './io/server.ts';
 import { watchBundle } from './io/watchBundle.ts';
@@ -31,10 +32,15 @@ async function run(config: WebhookConfig): Promise<void> {
     },
     logger,
   });
+  const lookClient = createRestClient(access, {
+    userAgent: 'sallyport-webhook',
+    deadlineMs: LOOK_DEADLINE_MS,
+  });
   const server = createWebhookServer({
     port: config.port,
     drainMs: DRAIN_MS,
     facts: facts.state,
+    lookAtRivals: createLookAtRivals(lookClient),
     metrics: createWebhookMetrics(),
     logger,
     ...(config.clients === undefined ? {} : { clientNames: config.clients.names }),
@@ -62,7 +68,7 @@ async function run(config: WebhookConfig): Promise<void> {
   bundle?.stop();
   await server.drain();
   await facts.stop();
-  await client.close();
+  await Promise.all([client.close(), lookClient.close()]);
   logger.info('ended');
 }
 

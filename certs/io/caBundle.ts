@@ -3,8 +3,11 @@
  * webhook's name at its index first, so a configuration that was reordered between read and patch is refused rather
  * than damaged. Called again and again, it also undoes a GitOps tool's revert.
  */
+import { X509Certificate } from 'node:crypto';
 import type { KubeClient, KubeError } from '../../kube/kubeClient.ts';
+import { CA_NAME } from './issue.ts';
 
+const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 const API = '/apis/admissionregistration.k8s.io/v1';
 export type ConfigurationPlural = 'validatingwebhookconfigurations' | 'mutatingwebhookconfigurations';
 
@@ -19,6 +22,38 @@ interface WebhookEntry {
   readonly index: number;
   readonly name: string;
   readonly caBundle: unknown;
+}
+
+/**
+ * The CAs of ours, valid at `nowMs`, by which API servers trust the webhook now, as PEM: what some replica serves may be
+ * signed by any of them, and the Secret may have forgotten them. None where that cannot be read.
+ */
+export async function readTrustedCas(
+  client: KubeClient,
+  configuration: { readonly plural: ConfigurationPlural; readonly name: string },
+  nowMs: number,
+): Promise<readonly string[]> {
+  const read = await client.get(`${API}/${configuration.plural}/${configuration.name}`);
+  if (read.kind !== 'ok') return [];
+  const pems = parseWebhooks(read.value).flatMap(({ caBundle }) =>
+    typeof caBundle === 'string' ? splitPem(Buffer.from(caBundle, 'base64').toString('utf8')) : [],
+  );
+  return [...new Set(pems)].filter((pem) => isOurs(pem, nowMs));
+}
+
+/** The certificates in a text, each without what is around it. */
+export function splitPem(text: string): readonly string[] {
+  return text.match(PEM_BLOCK) ?? [];
+}
+
+function isOurs(pem: string, nowMs: number): boolean {
+  try {
+    const { ca, subject, validFromDate, validToDate } = new X509Certificate(pem);
+    const valid = validFromDate.getTime() <= nowMs && nowMs < validToDate.getTime();
+    return ca && valid && subject.startsWith(`CN=${CA_NAME}`);
+  } catch {
+    return false;
+  }
 }
 
 /** `bundlePem`: one or more PEM certificates. */

@@ -5,11 +5,11 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { KubeClient, KubeError } from '../../kube/kubeClient.ts';
 import type { CaFacts, LeafFacts, SecretFacts, ValidityFacts } from '../core/rotation.ts';
+import { splitPem } from './caBundle.ts';
 import type { IssuedPair } from './issue.ts';
 
 /** A rotation holds two or three; a bundle beyond this was not written by us. */
 const BUNDLE_CERTIFICATES_MAX = 16;
-const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
 export interface CertificateSet {
   /** PEM of every trusted CA, the signing one first. */
@@ -105,7 +105,7 @@ function parseStored(raw: unknown, names: readonly string[]): StoredSecret {
   const data = asRecord(object.data);
   const caText = decode(data['ca.crt']);
   const set: CertificateSet = {
-    caPems: (caText.match(PEM_BLOCK) ?? []).slice(0, BUNDLE_CERTIFICATES_MAX),
+    caPems: splitPem(caText).slice(0, BUNDLE_CERTIFICATES_MAX),
     caKeyPem: decode(data['ca.key']),
     leaf: { certPem: decode(data['tls.crt']), keyPem: decode(data['tls.key']) },
   };

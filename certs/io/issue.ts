@@ -12,7 +12,8 @@ const MODULUS_BITS = 2048;
 const SERIAL_BYTES = 16;
 /** Clocks of API servers that lag behind ours still accept the certificate. */
 const BACKDATE_MS = 3_600_000;
-const CA_NAME = 'sallyport-webhook-ca';
+/** What the common names of our CAs begin with. */
+export const CA_NAME = 'sallyport-webhook-ca';
 
 export interface IssuedPair {
   readonly certPem: string;

@@ -196,6 +196,48 @@ test('a CA that lost its key is replaced: the union is published a round before 
   expect(serverTrustsServed(world, served[1])).toBe(true);
 });
 
+test.each([
+  { name: 'by one that was serving', fresh: false },
+  { name: 'by one that has just started and never saw the old CA', fresh: true },
+])(
+  'a Secret that was deleted is made anew $name, and what others still serve stays trusted',
+  async ({ fresh }) => {
+    const world = createWorld();
+    const [first, other] = [startReplica(world), startReplica(world)];
+    await Promise.all([first.keeper.check(), other.keeper.check()]);
+    world.objects.delete(SECRET);
+    const maker = fresh ? startReplica(world) : first;
+    await maker.keeper.check();
+    expect(serverTrustsServed(world, other.served.at(-1))).toBe(true);
+    expect(serverTrustsServed(world, maker.served.at(-1))).toBe(true);
+    for (let round = 0; round < 2; round += 1)
+      for (const { keeper, served } of [maker, other]) {
+        await keeper.check();
+        expect(serverTrustsServed(world, served.at(-1))).toBe(true);
+      }
+    for (const { keeper } of [first, other, maker]) keeper.stop();
+    expect(other.served.at(-1)?.certPem).toBe(maker.served.at(-1)?.certPem);
+    expect(other.served).toHaveLength(2);
+  },
+);
+
+test('what nobody trusts any more is not served a round longer', async () => {
+  const world = createWorld();
+  const [replica, thief] = [startReplica(world), createWorld()];
+  await replica.keeper.check();
+  // Somebody put another pair into the Secret, with another CA alone.
+  const theirs = startReplica(thief);
+  await theirs.keeper.check();
+  theirs.keeper.stop();
+  const secret = thief.objects.get(SECRET);
+  if (secret === undefined) throw new Error('no secret was made');
+  world.store(SECRET, secret);
+  await replica.keeper.check();
+  replica.keeper.stop();
+  expect(replica.served.at(-1)?.certPem).toBe(theirs.served.at(-1)?.certPem);
+  expect(serverTrustsServed(world, replica.served.at(-1))).toBe(true);
+});
+
 test('a configuration that is not installed keeps nothing from being served', async () => {
   const world = createWorld();
   world.objects.delete(MUTATING);

@@ -7,8 +7,8 @@
  */
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import type { Logger } from '../../runtime/logger.ts';
-import { decideRotation, type RotationStep } from '../core/rotation.ts';
-import { type BundleOutcome, type ConfigurationPlural, writeCaBundle } from './caBundle.ts';
+import { decideRotation, type RotationStep, TRUSTED_CAS_MAX } from '../core/rotation.ts';
+import { type BundleOutcome, type ConfigurationPlural, readTrustedCas, writeCaBundle } from './caBundle.ts';
 import {
   type CertificateSet,
   readCertSecret,
@@ -67,6 +67,8 @@ export function startCertificates(options: CertificateOptions): CertificateKeepe
 interface Served {
   readonly leafPem: string;
   readonly bundlePem: string;
+  /** The CA that signed the leaf. */
+  readonly signerPem: string;
 }
 
 function createRounds(options: CertificateOptions): Pick<CertificateKeeper, 'check'> {
@@ -83,9 +85,11 @@ function createRounds(options: CertificateOptions): Pick<CertificateKeeper, 'che
     const seenBefore = published === bundlePem;
     published = bundlePem;
     if (served?.leafPem === set.leaf.certPem) return trusted;
-    if (served !== undefined && served.bundlePem !== bundlePem && !seenBefore) return false;
+    // Where nobody trusts any more what is served here, waiting would only make that last.
+    const trustedHere = served !== undefined && bundlePem.includes(served.signerPem);
+    if (served !== undefined && trustedHere && served.bundlePem !== bundlePem && !seenBefore) return false;
     options.onCertificate(set.leaf);
-    served = { leafPem: set.leaf.certPem, bundlePem };
+    served = { leafPem: set.leaf.certPem, bundlePem, signerPem: (set.caPems[0] ?? '').trim() };
     logger.info('serving a certificate', { secret: options.secretName });
     return trusted;
   };
@@ -117,7 +121,8 @@ async function settle(options: CertificateOptions): Promise<CertificateSet | und
     const step = decideRotation(read.value.facts, nowMs);
     if (step.kind === 'keep') return read.value.set;
     logger.info('issuing certificates', { step: step.kind, reason: step.reason });
-    const set = await perform(step, { stored: read.value, names, nowMs });
+    const trusted = step.kind === 'issue-ca' ? await readTrustedCas(client, validating(options), nowMs) : [];
+    const set = await perform(step, { stored: read.value, names, nowMs, trusted });
     const written = await writeCertSecret(client, address, { set, over: read.value });
     if (written.kind === 'refused') {
       logger.warn('the certificate Secret cannot be written', { ...address, reason: written.error.message });
@@ -130,7 +135,13 @@ async function settle(options: CertificateOptions): Promise<CertificateSet | und
 
 async function perform(
   step: Exclude<RotationStep, { readonly kind: 'keep' }>,
-  context: { readonly stored: StoredSecret; readonly names: readonly string[]; readonly nowMs: number },
+  context: {
+    readonly stored: StoredSecret;
+    readonly names: readonly string[];
+    readonly nowMs: number;
+    /** PEM of CAs that API servers trust now, whatever the Secret says. */
+    readonly trusted: readonly string[];
+  },
 ): Promise<CertificateSet> {
   const { set } = context.stored;
   if (step.kind === 'issue-leaf') {
@@ -139,17 +150,22 @@ async function perform(
   }
   const ca = await issueCa(context.nowMs);
   const kept = step.trust.flatMap((index) => set.caPems[index] ?? []);
+  const all = [ca.certPem, ...kept, ...context.trusted].map((pem) => pem.trim());
   return {
-    caPems: [ca.certPem, ...kept],
+    caPems: [...new Set(all)].slice(0, TRUSTED_CAS_MAX),
     caKeyPem: ca.keyPem,
     leaf: await issueLeaf(ca, context.names, context.nowMs),
   };
 }
 
+function validating({ validatingConfiguration }: CertificateOptions) {
+  return { plural: 'validatingwebhookconfigurations', name: validatingConfiguration } as const;
+}
+
 /** True when every configuration that exists carries the bundle. */
 async function publish(options: CertificateOptions, bundlePem: string): Promise<boolean> {
   const targets: readonly { readonly plural: ConfigurationPlural; readonly name: string }[] = [
-    { plural: 'validatingwebhookconfigurations', name: options.validatingConfiguration },
+    validating(options),
     { plural: 'mutatingwebhookconfigurations', name: options.mutatingConfiguration },
   ];
   const outcomes = await Promise.all(

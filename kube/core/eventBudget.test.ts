@@ -37,3 +37,16 @@ test('different sentences for one reason are limited, and the limit grows back',
     ...['drop', 'create', 'drop', 'create'],
   ]);
 });
+
+test('a clock that is set back an hour keeps nothing back', () => {
+  const hour = 3_600_000;
+  const spent = ['a', 'b', 'c', 'd', 'e', 'f'].map((message) => [message, hour] as const);
+  const decisions = decide([...spent, ['g', 0], ['g', 1], ['g', 30_000]]);
+  expect(decisions.slice(-4).map(([decision]) => decision)).toEqual(['drop', 'create', 'hold', 'count']);
+  expect(
+    decide([
+      ['a', hour],
+      ['a', 0],
+    ]).map(([decision]) => decision),
+  ).toEqual(['create', 'count']);
+});

@@ -31,13 +31,14 @@ export function spendEvent(
 ): { readonly decision: EventDecision; readonly budget: EventBudget } {
   const { message, eventName, nowMs } = occurrence;
   if (before?.message === message) {
-    const due = nowMs - before.writtenAtMs >= COUNT_INTERVAL_MS;
+    const due = elapsed(before.writtenAtMs, nowMs) >= COUNT_INTERVAL_MS;
     const counted = { ...before, count: before.count + 1 };
     return due
       ? { decision: 'count', budget: { ...counted, writtenAtMs: nowMs } }
       : { decision: 'hold', budget: counted };
   }
-  const grown = before === undefined ? BURST : before.tokens + (nowMs - before.refilledAtMs) / REFILL_MS;
+  const grown =
+    before === undefined ? BURST : before.tokens + elapsed(before.refilledAtMs, nowMs) / REFILL_MS;
   const tokens = Math.min(BURST, grown);
   if (before !== undefined && tokens < 1)
     return { decision: 'drop', budget: { ...before, tokens, refilledAtMs: nowMs } };
@@ -45,4 +46,9 @@ export function spendEvent(
     decision: 'create',
     budget: { message, eventName, count: 1, writtenAtMs: nowMs, tokens: tokens - 1, refilledAtMs: nowMs },
   };
+}
+
+/** Times are of the wall clock, for they are written down. One that was set back makes nobody wait until it is as late again. */
+function elapsed(sinceMs: number, nowMs: number): number {
+  return nowMs >= sinceMs ? nowMs - sinceMs : REFILL_MS;
 }

@@ -1,3 +1,9 @@
+/** A rule in CEL; the API server shows the message behind the field's path and value. */
+export interface ValidationRule {
+  readonly rule: string;
+  readonly message: string;
+}
+
 /** The part of OpenAPI v3 that structural schemas use, and short makers for it. */
 export interface JsonSchema {
   readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean';
@@ -8,13 +14,16 @@ export interface JsonSchema {
   readonly items?: JsonSchema;
   readonly enum?: readonly string[];
   readonly format?: 'int32' | 'int64' | 'date-time';
+  readonly default?: string;
+  readonly pattern?: string;
   readonly maxLength?: number;
+  readonly maxProperties?: number;
   readonly minItems?: number;
   readonly maxItems?: number;
   readonly minimum?: number;
   readonly maximum?: number;
-  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[];
-  readonly 'x-kubernetes-list-type'?: 'map' | 'atomic';
+  readonly 'x-kubernetes-validations'?: readonly ValidationRule[];
+  readonly 'x-kubernetes-list-type'?: 'map' | 'set' | 'atomic';
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
 }
 
@@ -34,7 +43,10 @@ export function listOf(
   return { type: 'array', description, items, ...limits };
 }
 
-export function text(description: string, limits: { readonly maxLength?: number } = {}): JsonSchema {
+export function text(
+  description: string,
+  limits: { readonly maxLength?: number; readonly pattern?: string } = {},
+): JsonSchema {
   return { type: 'string', description, ...limits };
 }
 

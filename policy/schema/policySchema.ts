@@ -1,10 +1,29 @@
 /**
- * The structural schema of both policy kinds: what the API server itself refuses, webhook or not. Its CEL rules hold the
- * rules that one object can show (canonical prefixes, no overlap within the object); the parser says the same and more,
- * in better words. Costs are bounded by the limits, or the API server would refuse the rules.
+ * The structural schema of both policy kinds: what the API server itself refuses and fills in, webhook or not. Its CEL
+ * rules are in celRules.ts; the parser says the same and more, in better words.
  */
-import { DESTINATIONS_MAX, POOL_ENTRIES_MAX, SELECTORS_MAX } from '../parsePolicy.ts';
-import { type JsonSchema, listOf, object, text } from './jsonSchema.ts';
+import {
+  DESTINATIONS_MAX,
+  POOL_ENTRIES_MAX,
+  RETURN_AFTER,
+  RETURN_AFTER_LENGTH_MAX,
+  SELECTORS_MAX,
+} from '../parsePolicy.ts';
+import { REQUIREMENTS_MAX, VALUES_MAX } from '../parseSelector.ts';
+import { LABEL_KEY, LABEL_VALUE } from '../selector.ts';
+import { DEFAULTS } from '../setDefaults.ts';
+import {
+  LABEL_SELECTOR_RULES,
+  MATCH_LABELS_RULES,
+  POOL_ENTRY_RULES,
+  POOL_LIST_RULES,
+  PREFIX_RULES,
+  REQUIREMENT_RULES,
+  RETURN_AFTER_RULES,
+  SPEC_RULES,
+  WORKLOAD_SELECTOR_RULES,
+} from './celRules.ts';
+import { type JsonSchema, listOf, object, text, type ValidationRule } from './jsonSchema.ts';
 
 /** Longest text of a prefix: 39 characters of IPv6, a slash and three digits. */
 const CIDR_LENGTH_MAX = 43;
@@ -13,48 +32,58 @@ const ADDRESS_LENGTH_MAX = 39;
 const LABEL_KEY_LENGTH_MAX = 317;
 const LABEL_VALUE_LENGTH_MAX = 63;
 
-const CANONICAL = {
-  rule: 'isCIDR(self) && string(cidr(self).masked()) == self',
-  message: 'must be a canonical prefix without host bits, such as 203.0.113.0/24 or 2001:db8::/64',
-};
-
 const prefix = (description: string): JsonSchema => ({
   ...text(description, { maxLength: CIDR_LENGTH_MAX }),
-  'x-kubernetes-validations': [CANONICAL],
+  'x-kubernetes-validations': PREFIX_RULES,
 });
+
+/** A set: the API server refuses a prefix that is listed twice, and merges what several managers apply. */
+const prefixSet = (
+  description: string,
+  limits: { readonly minItems?: number; readonly maxItems: number },
+): JsonSchema => ({
+  ...listOf(description, prefix('A prefix.'), limits),
+  'x-kubernetes-list-type': 'set',
+});
+
+const labelValue = text('A label value.', { maxLength: LABEL_VALUE_LENGTH_MAX, pattern: LABEL_VALUE });
+
+const requirement: JsonSchema = {
+  ...object(
+    'One requirement.',
+    {
+      key: text('The label key.', { maxLength: LABEL_KEY_LENGTH_MAX, pattern: LABEL_KEY }),
+      operator: {
+        ...text('How key and values relate.'),
+        enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'],
+      },
+      values: listOf('Values for In and NotIn.', labelValue, { maxItems: VALUES_MAX }),
+    },
+    ['key', 'operator'],
+  ),
+  'x-kubernetes-validations': REQUIREMENT_RULES,
+};
 
 const labelSelector = (
   description: string,
   properties: Readonly<Record<string, JsonSchema>> = {},
-): JsonSchema =>
-  object(description, {
+  rules: readonly ValidationRule[] = [],
+): JsonSchema => ({
+  ...object(description, {
     matchLabels: {
       type: 'object',
       description: 'Label keys and the values they must have.',
-      additionalProperties: text('A label value.', { maxLength: LABEL_VALUE_LENGTH_MAX }),
+      additionalProperties: labelValue,
+      maxProperties: REQUIREMENTS_MAX,
+      'x-kubernetes-validations': MATCH_LABELS_RULES,
     },
-    matchExpressions: listOf(
-      'Requirements, all of which must hold.',
-      object(
-        'One requirement.',
-        {
-          key: text('The label key.', { maxLength: LABEL_KEY_LENGTH_MAX }),
-          operator: {
-            ...text('How key and values relate.'),
-            enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'],
-          },
-          values: listOf(
-            'Values for In and NotIn.',
-            text('A label value.', { maxLength: LABEL_VALUE_LENGTH_MAX }),
-            { maxItems: 256 },
-          ),
-        },
-        ['key', 'operator'],
-      ),
-      { maxItems: 64 },
-    ),
+    matchExpressions: listOf('Requirements, all of which must hold.', requirement, {
+      maxItems: REQUIREMENTS_MAX,
+    }),
     ...properties,
-  });
+  }),
+  'x-kubernetes-validations': [...LABEL_SELECTOR_RULES, ...rules],
+});
 
 const selector = labelSelector(
   'Pods that the policy is for: a label selector, or the long form of three, ANDed.',
@@ -63,6 +92,7 @@ const selector = labelSelector(
     namespaceSelector: labelSelector("Labels of the pods' namespaces."),
     nodeSelector: labelSelector('Labels of the nodes that the pods run on.'),
   },
+  WORKLOAD_SELECTOR_RULES,
 );
 
 const poolEntry: JsonSchema = {
@@ -72,17 +102,7 @@ const poolEntry: JsonSchema = {
     to: text('Last address of a range, inclusive.', { maxLength: ADDRESS_LENGTH_MAX }),
     shared: { type: 'boolean', description: 'Another policy may list the same entry, if it says so too.' },
   }),
-  'x-kubernetes-validations': [
-    {
-      rule: 'has(self.cidr) != (has(self.from) || has(self.to))',
-      message: 'must have either cidr, or from and to',
-    },
-    { rule: 'has(self.from) == has(self.to)', message: 'a range needs both from and to' },
-    {
-      rule: '!has(self.from) || !has(self.to) || (isIP(self.from) && isIP(self.to) && ip.isCanonical(self.from) && ip.isCanonical(self.to) && ip(self.from).family() == ip(self.to).family())',
-      message: 'from and to must be canonical addresses of one family',
-    },
-  ],
+  'x-kubernetes-validations': POOL_ENTRY_RULES,
 };
 
 const poolList: JsonSchema = {
@@ -90,24 +110,18 @@ const poolList: JsonSchema = {
     minItems: 1,
     maxItems: POOL_ENTRIES_MAX,
   }),
-  'x-kubernetes-validations': [
-    {
-      // Prefixes nest or are disjoint: two overlap exactly if one contains the other.
-      rule: 'self.all(a, !has(a.cidr) || !isCIDR(a.cidr) || self.exists_one(b, has(b.cidr) && isCIDR(b.cidr) && cidr(b.cidr).containsCIDR(a.cidr)))',
-      message: 'two entries overlap; list each address once',
-    },
-  ],
+  'x-kubernetes-validations': POOL_LIST_RULES,
 };
 
-export const policySpec: JsonSchema = object(
+const policyFields = object(
   'Which pods leave with which addresses, towards which destinations.',
   {
     selectors: listOf('ORed.', selector, { minItems: 1, maxItems: SELECTORS_MAX }),
-    destinationCIDRs: listOf('Destinations that the policy is for.', prefix('A prefix.'), {
+    destinationCIDRs: prefixSet('Destinations that the policy is for.', {
       minItems: 1,
       maxItems: DESTINATIONS_MAX,
     }),
-    excludedCIDRs: listOf('Destinations that leave as if no policy applied.', prefix('A prefix.'), {
+    excludedCIDRs: prefixSet('Destinations that leave as if no policy applied.', {
       maxItems: DESTINATIONS_MAX,
     }),
     egressGateway: object(
@@ -115,20 +129,31 @@ export const policySpec: JsonSchema = object(
       {
         ippools: poolList,
         nodeSelector: labelSelector('Narrows the gateway nodes; default: every node with the gateway label.'),
-        strategy: choice('Distribute uses all addresses; Failover the first placeable one.', [
+        strategy: choice('strategy', 'Distribute uses all addresses; Failover the first placeable one.', [
           'Distribute',
           'Failover',
         ]),
-        affinity: choice('Pod keeps one address per pod; Connection chooses for each connection.', [
-          'Pod',
-          'Connection',
+        affinity: choice(
+          'affinity',
+          'Pod keeps one address per pod; Connection chooses for each connection.',
+          ['Pod', 'Connection'],
+        ),
+        failureMode: choice(
+          'failureMode',
+          'Closed: no gateway, no egress. Open: then leave with the node address.',
+          ['Closed', 'Open'],
+        ),
+        returnPolicy: choice('returnPolicy', 'Whether an address returns to a recovered gateway.', [
+          'Stay',
+          'Return',
         ]),
-        failureMode: choice('Closed: no gateway, no egress. Open: then leave with the node address.', [
-          'Closed',
-          'Open',
-        ]),
-        returnPolicy: choice('Whether an address returns to a recovered gateway.', ['Stay', 'Return']),
-        returnAfter: text('How long it must have been stable, such as 5m.', { maxLength: 32 }),
+        returnAfter: {
+          ...text('How long it must have been stable, such as 5m.', {
+            maxLength: RETURN_AFTER_LENGTH_MAX,
+            pattern: RETURN_AFTER,
+          }),
+          'x-kubernetes-validations': RETURN_AFTER_RULES,
+        },
       },
       ['ippools'],
     ),
@@ -136,6 +161,8 @@ export const policySpec: JsonSchema = object(
   ['selectors', 'destinationCIDRs', 'egressGateway'],
 );
 
-function choice(description: string, options: readonly string[]): JsonSchema {
-  return { ...text(description), enum: options };
+export const policySpec: JsonSchema = { ...policyFields, 'x-kubernetes-validations': SPEC_RULES };
+
+function choice(field: keyof typeof DEFAULTS, description: string, options: readonly string[]): JsonSchema {
+  return { ...text(description), enum: options, default: DEFAULTS[field] };
 }

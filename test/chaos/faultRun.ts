@@ -13,6 +13,8 @@ import {
 import { type Answer, type AnswerWatch, answerersOf, overlapsOf, watchAnswers } from './answerWatch.ts';
 
 export interface Fault {
+  /** Done before the traffic begins; `restore` undoes it. */
+  prepare?(installed: InstalledCluster): Promise<void>;
   /** Does it to the cluster; returns when it is done, not when it is over. */
   inject(run: FaultContext): Promise<void> | void;
   /** Waited for before the result is taken: by default only that traffic flows again. */
@@ -65,11 +67,13 @@ export async function runFault(
   { address, pod, udpRate = UDP_RATE }: FaultOptions,
 ): Promise<FaultResult> {
   const { cluster, server } = installed;
+  await fault.prepare?.(installed);
   const watch = await watchAnswers(cluster, address);
   const context: FaultContext = { ...installed, holder: await answererSeen(cluster, watch), address, pod };
   const { holder } = context;
+  let traffic: RunningClient | undefined;
   try {
-    const traffic = await startNamespaceTraffic(cluster, pod, { ...CONNECTIONS, udpRate });
+    traffic = await startNamespaceTraffic(cluster, pod, { ...CONNECTIONS, udpRate });
     await waitFlowing(installed, traffic, 0);
     traffic.mark();
     await fault.inject(context);
@@ -95,6 +99,7 @@ export async function runFault(
       stallMs: report.loopStallMs,
     };
   } finally {
+    traffic?.kill();
     await watch.stop();
     await fault.restore?.(context);
     await waitWhole(installed, address);

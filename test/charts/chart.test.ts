@@ -244,7 +244,10 @@ test('the webhook watches what it judges by, and changes nothing of it', async (
       'ipaddresspools',
     ]),
   );
-  for (const { verbs } of read) expect(verbs).toEqual(['list', 'watch']);
+  // A policy is looked at once more before a denial rests on it.
+  const looks = read.filter(({ verbs }) => verbs.includes('get')).flatMap(({ resources }) => resources);
+  expect(looks).toEqual(['egresspolicies', 'ciliumegressgatewaypolicies']);
+  for (const { verbs } of read) expect([['list', 'watch'], ['get']]).toContainEqual(verbs);
 });
 
 test.each([

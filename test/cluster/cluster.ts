@@ -55,9 +55,13 @@ export class Cluster {
     return name === CONTROL_PLANE ? name : this.node(name).name;
   }
 
+  /** Program and arguments, for a kubectl that goes on beside the caller. */
+  kubectlCommand(args: readonly string[]): readonly string[] {
+    return [join(this.#toolchain.folder, 'kubectl'), '--kubeconfig', this.kubeconfigPath, ...args];
+  }
+
   kubectl(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    const argv = [join(this.#toolchain.folder, 'kubectl'), '--kubeconfig', this.kubeconfigPath, ...args];
-    return runCommand(`kubectl ${args[0] ?? ''}`, argv, options);
+    return runCommand(`kubectl ${args[0] ?? ''}`, this.kubectlCommand(args), options);
   }
 
   helm(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { POLICY_KINDS } from '../../policy/names.ts';
 import { STATUS_KINDS } from '../../policy/rules/statusRules.ts';
-import { setDefaults } from '../../policy/setDefaults.ts';
+import { completeObject, setDefaults } from '../../policy/setDefaults.ts';
 import { applyPatch } from '../lab/applyPatch.ts';
 import { isForeignStatus, isWrong, isWrongForCilium } from './offline.ts';
 
@@ -77,7 +77,7 @@ function judgeUid({ uid, allowed }: Json, { body }: Asked): string | undefined {
 function judgeVerdict(verdict: Json, { path, body }: Asked): string | undefined {
   const request = record(record(parse(body))?.request);
   if (request === undefined) return verdict.allowed ? 'allowed what is no review' : undefined;
-  if (path.startsWith('/mutate')) return judgePatch(verdict, request);
+  if (path.startsWith('/mutate')) return judgeMutation(verdict, request);
   const wrong = wrongness(request);
   if (wrong === 'wrong' && verdict.allowed) return 'allowed what parser or rules call wrong';
   if (wrong === 'right' && !verdict.allowed && !isUnreadable(verdict))
@@ -127,6 +127,14 @@ function text(value: unknown): string {
 
 function isUnreadable({ status }: Json): boolean {
   return record(status)?.code === 400;
+}
+
+/** Mutation denies some of what is wrong before the schema does, and nothing that is right once it is completed. */
+function judgeMutation(verdict: Json, request: Json): string | undefined {
+  const completed = { ...request, object: completeObject(request.object) };
+  if (!verdict.allowed && !isUnreadable(verdict) && wrongness(completed) !== 'wrong')
+    return `mutation denied what is not wrong: ${JSON.stringify(verdict.status)}`;
+  return judgePatch(verdict, request);
 }
 
 function judgePatch({ patch, allowed }: Json, { object }: Json): string | undefined {

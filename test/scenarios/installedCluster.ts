@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { Cluster } from '../cluster/cluster.ts';
 import { createCluster } from '../cluster/createCluster.ts';
 import { ensureToolchain } from '../cluster/toolchain.ts';
-import { OUTSIDE_ADDRESS } from '../cluster/topology.ts';
+import { type NodeShape, OUTSIDE_ADDRESS } from '../cluster/topology.ts';
 import { buildImage } from '../image/buildImage.ts';
 import { buildProbeImage } from '../image/buildProbeImage.ts';
 import {
@@ -22,7 +22,7 @@ import {
 import type { ClientReport } from '../probe/report.ts';
 
 export const NAMESPACE = 'sallyport-system';
-const CHART = path.resolve(import.meta.dirname, '../../charts/sallyport');
+export const CHART = path.resolve(import.meta.dirname, '../../charts/sallyport');
 /** Hardware routers keep ARP entries for 20 minutes to 4 hours; a Linux router's half minute would blur API outages. */
 const ROUTER_ARP_MS = 1_200_000;
 
@@ -59,6 +59,8 @@ export async function installCluster(options: {
   readonly persistent?: boolean;
   /** How long a gateway's session lives; default: the chart's own. */
   readonly sessionMilliseconds?: number;
+  /** Default: three gateways and two workers. */
+  readonly shape?: readonly NodeShape[];
 }): Promise<InstalledCluster> {
   const { id, onProgress } = options;
   await ensureToolchain({ onProgress });
@@ -69,6 +71,7 @@ export async function installCluster(options: {
     images,
     routerArpTimeoutMs: ROUTER_ARP_MS,
     persistent: options.persistent ?? false,
+    ...(options.shape === undefined ? {} : { shape: options.shape }),
     onProgress,
   });
   let server: RunningServer | undefined;
@@ -148,8 +151,13 @@ export async function refusal(cluster: Cluster, manifest: unknown): Promise<stri
   return result.stderr;
 }
 
-export function policy(name: string, app: string, cidrs: readonly string[]): unknown {
-  return {
+export interface PolicyManifest {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly egressGateway: object };
+}
+
+export function policy(name: string, app: string, cidrs: readonly string[]): PolicyManifest {
+  const manifest = {
     apiVersion: 'cilium.io/v1alpha1',
     kind: 'CiliumEgressGatewayPolicy',
     metadata: { name },
@@ -159,6 +167,7 @@ export function policy(name: string, app: string, cidrs: readonly string[]): unk
       egressGateway: { ippools: cidrs.map((cidr) => ({ cidr })) },
     },
   };
+  return manifest;
 }
 
 const SOURCE_SCRIPT = `require('http').get({host:process.argv[1],port:process.argv[2],path:'/source',timeout:3000},r=>r.pipe(process.stdout)).on('error',e=>{console.error(e.message);process.exit(1)})`;
@@ -275,8 +284,8 @@ function clientArguments({ podPush = 0, serverPush = 0, idle = 0, udpRate = 0 }:
 
 /** Traffic by a process inside the pod, started through `kubectl exec`: ends when the API server does. */
 export function startPodTraffic(cluster: Cluster, pod: string, traffic: Traffic): Promise<RunningClient> {
-  const exec = ['kubectl', '--kubeconfig', cluster.kubeconfigPath, 'exec', '-i', pod, '--'];
-  return startClient([...exec, ...IMAGE_CLIENT, ...clientArguments(traffic)]);
+  const exec = ['exec', '-i', pod, '--', ...IMAGE_CLIENT, ...clientArguments(traffic)];
+  return startClient(cluster.kubectlCommand(exec));
 }
 
 /** Traffic from the pod's own network namespace, started from outside of Kubernetes: lives on without the API server. */

@@ -6,7 +6,9 @@
  * the race of two replicas that each admit one of two conflicting policies (the controller programs exactly one).
  */
 
-import type { Violation } from '../../policy/model.ts';
+import { UNKNOWN_FACTS } from '../../policy/facts.ts';
+import { createFactIndex } from '../../policy/index/factIndex.ts';
+import type { Policy, Violation } from '../../policy/model.ts';
 import {
   API_VERSION,
   CILIUM_GROUP,
@@ -23,6 +25,8 @@ import { asRecord } from './asRecord.ts';
 import type { ReviewRequest } from './parseReview.ts';
 import { sameJson } from './sameJson.ts';
 import type { Snapshot } from './snapshot.ts';
+
+const NO_FACTS = createFactIndex(UNKNOWN_FACTS);
 
 /** admissionv1: longer warnings may be cut by the API server. */
 export const WARNING_LENGTH_MAX = 120;
@@ -82,6 +86,28 @@ export function decideAdmission(request: ReviewRequest, snapshot: Snapshot): Dec
   if (parsed.kind === 'refused') return decide(parsed.error);
   const { index, settings } = snapshot;
   return decide(judgePolicy(parsed.value, index, { settings, occasion: occasionOf(request, kind) }));
+}
+
+/** What the object alone shows. */
+export function decideShape(request: ReviewRequest): Decision {
+  const kind = policyKindOf(request);
+  const unjudged = whyUnjudged(request, kind);
+  if (kind === undefined || unjudged !== undefined) return letPass(unjudged ?? 'unknown-kind');
+  const parsed = parsePolicy(request.object, kind);
+  return decide(parsed.kind === 'refused' ? parsed.error : judgePolicy(parsed.value, NO_FACTS));
+}
+
+/** The policy that a verdict is about; undefined where it is none of ours or cannot be read. */
+export function policyOf(request: ReviewRequest): Policy | undefined {
+  const kind = policyKindOf(request);
+  const parsed = kind === undefined ? undefined : parsePolicy(request.object, kind);
+  return parsed?.kind === 'ok' ? parsed.value : undefined;
+}
+
+/** Undefined for every other kind, Cilium's own of the same name among them. */
+export function policyKindOf(request: ReviewRequest): PolicyKind | undefined {
+  const kind = judgedKind(request);
+  return kind === CILIUM_POLICY_V2 ? undefined : kind;
 }
 
 function isStatusWrite({ kind, subResource, operation }: ReviewRequest): boolean {

@@ -5,12 +5,12 @@
 import { performance } from 'node:perf_hooks';
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import type { Logger } from '../../runtime/logger.ts';
-import { decideDefaults, renderMutation } from '../core/mutate.ts';
+import { decideMutation, renderMutation } from '../core/mutate.ts';
 import { parseTimeout } from '../core/parseTimeout.ts';
 import type { Refusal } from '../core/refusal.ts';
 import {
   type AdmissionReview,
-  decideAdmission,
+  type Decision,
   isReviewV1,
   parseReview,
   type ReviewRequest,
@@ -22,11 +22,14 @@ import { whyNotAllowed } from './clientCheck.ts';
 import type { FactsState } from './facts.ts';
 import type { LoadBudget } from './loadBudget.ts';
 import { logSparingly, type SparingLog } from './logSparingly.ts';
+import { decideOnSight, type LookAtRivals } from './lookAtRivals.ts';
 import type { Endpoint, WebhookMetrics } from './metrics.ts';
 import { BODY_BYTES_MAX, readBody } from './readBody.ts';
 
 export interface ReviewAppOptions {
   readonly facts: () => FactsState;
+  /** Undefined: a denial rests on what the caches say. */
+  readonly lookAtRivals: LookAtRivals | undefined;
   readonly metrics: WebhookMetrics;
   readonly logger: Logger;
   readonly budget: LoadBudget;
@@ -108,7 +111,7 @@ async function serveReview(
     if (body.kind === 'gone') return;
     if (body.kind === 'refused') return refuse({ reason: body.reason, message: PROBLEMS[body.reason] });
     const beganMs = performance.now();
-    const answer = answerReview(body.bytes, endpoint, context);
+    const answer = await answerReview(body.bytes, endpoint, context);
     const endedMs = performance.now();
     if ('reason' in answer) return refuse(answer);
     context.metrics.took(endpoint, (endedMs - beganMs) / 1000);
@@ -138,7 +141,7 @@ function whyUnwelcome(request: Request, { clientNames }: Context): RefusalAnswer
   return { reason: 'content-type', message: 'send application/json in UTF-8, not compressed' };
 }
 
-function answerReview(bytes: Buffer, endpoint: Endpoint, context: Context): Answer {
+async function answerReview(bytes: Buffer, endpoint: Endpoint, context: Context): Promise<Answer> {
   const unreadable = (reason: Refusal, message: string): RefusalAnswer => ({
     reason,
     message,
@@ -149,7 +152,7 @@ function answerReview(bytes: Buffer, endpoint: Endpoint, context: Context): Answ
   if (raw === undefined) return unreadable('syntax', 'the body is not JSON in UTF-8');
   const parsed = parseReview(raw);
   if (parsed.kind === 'refused') return unreadable(isReviewV1(raw) ? 'review' : 'version', parsed.error);
-  return endpoint === 'validate' ? validate(parsed.value, context) : { review: mutate(parsed.value) };
+  return endpoint === 'validate' ? validate(parsed.value, context) : mutate(parsed.value, context);
 }
 
 const UTF_8 = new TextDecoder('utf-8', { fatal: true });
@@ -162,10 +165,21 @@ function parseJson(bytes: Buffer): unknown {
   }
 }
 
-function validate(request: ReviewRequest, { facts, metrics, log }: Context): Answer {
-  const state = facts();
+async function validate(request: ReviewRequest, context: Context): Promise<Answer> {
+  const state = context.facts();
   if (state.kind === 'waiting') return { reason: 'not-ready', message: state.reason };
-  const decision = decideAdmission(request, state.snapshot);
+  return answerDecision(request, await decideOnSight(request, state.snapshot, context.lookAtRivals), context);
+}
+
+function mutate(request: ReviewRequest, context: Context): Answer {
+  const state = context.facts();
+  const mutation = decideMutation(request, state.kind === 'synced' ? state.snapshot : undefined);
+  if (mutation.kind === 'refused') return answerDecision(request, mutation.decision, context);
+  const encode = (text: string): string => Buffer.from(text).toString('base64');
+  return { review: renderMutation(request.uid, mutation.patch, encode) };
+}
+
+function answerDecision(request: ReviewRequest, decision: Decision, { metrics, log }: Context): Answer {
   metrics.decided(decision, request.operation);
   const { kind, name, operation, dryRun } = request;
   if (decision.unjudged === 'unknown-kind') log.warn('asked about a kind that is not ours', { kind, name });
@@ -174,10 +188,6 @@ function validate(request: ReviewRequest, { facts, metrics, log }: Context): Ans
     log.info('denied', { kind, name, operation, dryRun, codes });
   }
   return { review: renderReview(request.uid, decision) };
-}
-
-function mutate(request: ReviewRequest): AdmissionReview {
-  return renderMutation(request.uid, decideDefaults(request), (text) => Buffer.from(text).toString('base64'));
 }
 
 function answerErrors({ logger, refuse }: Context): ErrorRequestHandler {

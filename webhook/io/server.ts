@@ -10,6 +10,7 @@ import type { Logger } from '../../runtime/logger.ts';
 import type { FactsState } from './facts.ts';
 import { limitConnections } from './limitConnections.ts';
 import { createLoadBudget, LOAD_LIMITS, type LoadLimits } from './loadBudget.ts';
+import type { LookAtRivals } from './lookAtRivals.ts';
 import type { WebhookMetrics } from './metrics.ts';
 import { createReviewApp } from './reviewApp.ts';
 
@@ -60,6 +61,8 @@ export interface WebhookServerOptions {
   /** How long every answer says `Connection: close` before the server ends, in milliseconds. */
   readonly drainMs: number;
   readonly facts: () => FactsState;
+  /** Absent: a denial rests on what the caches say. */
+  readonly lookAtRivals?: LookAtRivals;
   readonly metrics: WebhookMetrics;
   readonly logger: Logger;
   /** Names in client certificates that may ask for reviews. Absent: whoever reaches the port may. */
@@ -131,10 +134,11 @@ function createLimitedServer(
   options: WebhookServerOptions,
   { limits, state }: { readonly limits: ServerLimits; readonly state: ServerState },
 ): Server {
-  const { clientNames } = options;
+  const { clientNames, lookAtRivals } = options;
   const app = createReviewApp({
     ...options,
     clientNames,
+    lookAtRivals,
     budget: createLoadBudget(limits),
     draining: () => state.draining,
     whyNotReady: () => {

@@ -508,6 +508,20 @@ describe('two policies that want one address', () => {
     expect(world.events.filter(({ reason }) => reason === 'Conflicting')).toHaveLength(1);
   });
 
+  test('the loser is told again when it loses to another', () => {
+    const world = worldWith();
+    world.addPolicy(policyOf('late', [10], { createdAtMs: 2000 }));
+    world.addPolicy(policyOf('latest', [10], { createdAtMs: 3000 }));
+    world.run(3000);
+    world.deletePolicy('p');
+    expect(world.run(10_000, () => condition(world, 'late', 'Accepted')?.status === 'True')).toBe(true);
+    world.run(3000);
+    const told = world.events.filter(
+      ({ reason, regarding }) => reason === 'Conflicting' && regarding.name === 'latest',
+    );
+    expect(told.map(({ message }) => /EgressPolicy (\w+),/.exec(message)?.[1])).toEqual(['p', 'late']);
+  });
+
   test('both are named where both say that they share it', () => {
     const world = new World();
     world.addGateway('gw-1');

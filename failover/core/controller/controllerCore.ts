@@ -64,7 +64,7 @@ export function decideController(
   const accepted = [...verdicts.values()].flatMap((it) => (it.kind === 'accepted' ? [it.policy] : []));
   const claims = decideClaims(accepted, view);
   const clocks = followClocks(state, view, now);
-  const noticed = noticeTakeovers(state.moves, { view, wallMs: now.wallMs });
+  const noticed = noticeTakeovers(state.moves, { view, now });
   writes.effects.push(...noticed.effects);
   const { moves } = noticed;
   const { plans, leaving, voluntary } = planAddresses(claims, {
@@ -76,7 +76,7 @@ export function decideController(
     now,
   });
   const specs = writeSpecs(plans, { moves, asked: state.asked, writes, now });
-  const followed = followMoves(specs.moves, { view, wallMs: now.wallMs });
+  const followed = followMoves(specs.moves, { view, now });
   const statuses = writeStatuses(plans, { view, moves: followed.moves, writes, now });
   const { uneven } = voluntary;
   const policies = planPolicies({ view, verdicts, plans, statuses, uneven, wallMs: now.wallMs });

@@ -66,7 +66,9 @@ function decide(
     to: 'gw-4',
     reason: 'closed',
     epoch: 1,
-    detectedAtMs: NOW.wallMs - 1000,
+    noticedMs: NOW.monotonicMs - 1000,
+    // The wall clock was set back by a minute meanwhile.
+    detectedAtMs: NOW.wallMs + 60_000,
     assignedAtMs: undefined,
     announcedAtMs: undefined,
     ...move,
@@ -161,7 +163,7 @@ describe('whose turn it is', () => {
   );
 
   test('an agent that restarted is waited for only so long, and not once its address is answered', () => {
-    const late = { detectedAtMs: NOW.wallMs - LEAVE_PATIENCE_MS };
+    const late = { noticedMs: NOW.monotonicMs - LEAVE_PATIENCE_MS };
     expect(decide(one, { move: late }).turns).toEqual(['gw-1']);
     expect(decide(one, { move: { announcedAtMs: NOW.wallMs } }).turns).toEqual(['gw-1']);
   });

@@ -111,10 +111,10 @@ function isGivenUp(
  */
 function restartDeadlines({ moves, now }: Pick<Known, 'moves' | 'now'>): readonly number[] {
   const since = new Map<string, number>();
-  for (const { from, reason, announcedAtMs, detectedAtMs } of moves.values())
+  for (const { from, reason, announcedAtMs, noticedMs } of moves.values())
     if ((reason === 'closed' || reason === 'restarted') && announcedAtMs === undefined)
-      since.set(from, Math.max(since.get(from) ?? 0, detectedAtMs));
+      since.set(from, Math.max(since.get(from) ?? noticedMs, noticedMs));
   return [...since.values()]
-    .map((detectedAtMs) => now.monotonicMs + LEAVE_PATIENCE_MS - (now.wallMs - detectedAtMs))
+    .map((noticedMs) => noticedMs + LEAVE_PATIENCE_MS)
     .filter((deadlineMs) => deadlineMs > now.monotonicMs);
 }

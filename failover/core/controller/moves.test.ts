@@ -165,6 +165,7 @@ describe('a move is followed', () => {
     to: 'gw-2',
     reason: 'died',
     epoch: 8,
+    noticedMs: 10,
     detectedAtMs: 100,
     assignedAtMs: undefined,
     announcedAtMs: undefined,

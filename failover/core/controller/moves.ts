@@ -5,7 +5,7 @@
 import { isGateway } from '../../../policy/gatewayRole.ts';
 import { formatTimestampMillis } from '../../../policy/timestamp.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
-import type { ControllerEffect } from './controllerEvents.ts';
+import type { ControllerEffect, Now } from './controllerEvents.ts';
 import type { ControllerView, Failover } from './controllerView.ts';
 import { type Answerer, answererOf, isAnnounced, wasCalledDead } from './proofs.ts';
 import { isOver, leasedSession, sameSession } from './sessions.ts';
@@ -34,7 +34,9 @@ export interface Move {
   readonly reason: MoveReason;
   /** The epoch that the move brings. */
   readonly epoch: number;
-  /** Wall clock, milliseconds since the epoch. */
+  /** Monotonic: how long it has taken so far is asked of this clock alone. */
+  readonly noticedMs: number;
+  /** Wall clock, milliseconds since the epoch, as the next two: written down, and compared with nothing. */
   readonly detectedAtMs: number;
   readonly assignedAtMs: number | undefined;
   readonly announcedAtMs: number | undefined;
@@ -106,9 +108,9 @@ export function failoverOf(move: Move): Failover {
 /** Brings every move up to what the view shows; those completed now are told to people and counted, once. */
 export function followMoves(
   moves: ReadonlyMap<string, Move>,
-  context: { readonly view: ControllerView; readonly wallMs: number },
+  context: { readonly view: ControllerView; readonly now: Now },
 ): { readonly moves: ReadonlyMap<string, Move>; readonly effects: readonly ControllerEffect[] } {
-  const { view, wallMs } = context;
+  const { view, now } = context;
   const next = new Map<string, Move>();
   const effects: ControllerEffect[] = [];
   for (const [name, move] of moves) {
@@ -116,31 +118,34 @@ export function followMoves(
     if (egressIp === undefined) continue;
     const tookOver = standbyThatTookOver(egressIp, view)?.gateway;
     const announced = isAnnounced(egressIp, view);
-    const followed = followMove(move, { epoch: egressIp.epoch, announced, tookOver, wallMs });
+    const followed = followMove(move, { epoch: egressIp.epoch, announced, tookOver, wallMs: now.wallMs });
     if (followed === undefined) continue;
     next.set(name, followed);
     if (move.announcedAtMs === undefined && followed.announcedAtMs !== undefined)
-      effects.push(...tellMove(followed, { name, uid: egressIp.uid, view }));
+      effects.push(
+        ...tellMove(followed, { name, uid: egressIp.uid, view }, now.monotonicMs - followed.noticedMs),
+      );
   }
   return { moves: next, effects };
 }
 
-/** `durationMs` is left out where the move was noticed only by its end. */
+/** @param tookMs left out where the move was noticed only by its end */
 export function tellMove(
-  { from, to, reason, detectedAtMs, announcedAtMs }: Move,
+  { from, to, reason }: Move,
   about: { readonly name: string; readonly uid: string; readonly view: ControllerView },
-  { noticedLate = false } = {},
+  tookMs?: number,
 ): readonly ControllerEffect[] {
   const { name, uid, view } = about;
-  const durationMs = Math.max(0, (announcedAtMs ?? detectedAtMs) - detectedAtMs);
+  const durationMs = tookMs === undefined ? undefined : Math.round(tookMs);
   const { healthMessage = '' } = view.gatewayNodes.get(from) ?? {};
   const why = reason === 'unhealthy' && healthMessage !== '' ? `${reason}: ${healthMessage}` : reason;
   const done = from === to ? `${to} answers again` : `moved from ${from} to ${to}`;
-  const message = noticedLate
-    ? `${to} took over from ${from} (${why})`
-    : `${done} (${why}) within ${durationMs} ms of its being noticed`;
+  const message =
+    durationMs === undefined
+      ? `${to} took over from ${from} (${why})`
+      : `${done} (${why}) within ${durationMs} ms of its being noticed`;
   return [
-    { kind: 'count-move', reason, ...(noticedLate ? {} : { durationMs }) },
+    { kind: 'count-move', reason, ...(durationMs === undefined ? {} : { durationMs }) },
     {
       kind: 'record-event',
       regarding: { kind: 'EgressIP', name, uid },

@@ -103,12 +103,13 @@ function servedByPolicy({ plans, statuses, view }: Known): ReadonlyMap<string, r
   return served;
 }
 
-/** Says once why a policy is not served; the status that was written is what "once" goes by. */
+/** Says once why a policy is not served, again where that changes; the status that was written is what "once" goes by. */
 function refusalEvents(object: PolicyObject, status: PolicyStatus): readonly ControllerEffect[] {
   const accepted = status.conditions.find(({ type }) => type === 'Accepted');
   const before = object.status?.conditions.find(({ type }) => type === 'Accepted');
   const refused = accepted?.reason === 'Conflicting' || accepted?.reason === 'Invalid';
-  if (!refused || before?.reason === accepted.reason) return [];
+  const told = before?.reason === accepted?.reason && before?.message === accepted?.message;
+  if (!refused || told) return [];
   const { kind, name, uid } = object;
   return [
     {

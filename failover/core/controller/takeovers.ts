@@ -4,21 +4,21 @@
  * is seen, whether or not the assignment that follows can be written.
  */
 import type { EgressIp } from '../egressIp.ts';
-import type { ControllerEffect } from './controllerEvents.ts';
+import type { ControllerEffect, Now } from './controllerEvents.ts';
 import type { ControllerView } from './controllerView.ts';
 import { type Move, standbyThatTookOver, tellMove, whyMoved } from './moves.ts';
 
 export function noticeTakeovers(
   moves: ReadonlyMap<string, Move>,
-  { view, wallMs }: { readonly view: ControllerView; readonly wallMs: number },
+  { view, now }: { readonly view: ControllerView; readonly now: Now },
 ): { readonly moves: ReadonlyMap<string, Move>; readonly effects: readonly ControllerEffect[] } {
   const next = new Map(moves);
   const effects: ControllerEffect[] = [];
   for (const [name, { egressIp }] of view.egressIps) {
-    const takeover = takeoverOf(egressIp, { view, wallMs, known: moves.get(name) });
+    const takeover = takeoverOf(egressIp, { view, now, known: moves.get(name) });
     if (takeover === undefined) continue;
     next.set(name, takeover);
-    effects.push(...tellMove(takeover, { name, uid: egressIp.uid, view }, { noticedLate: true }));
+    effects.push(...tellMove(takeover, { name, uid: egressIp.uid, view }));
   }
   return { moves: next, effects };
 }
@@ -26,9 +26,9 @@ export function noticeTakeovers(
 /** Undefined where nobody took over, or it is known. */
 function takeoverOf(
   egressIp: EgressIp,
-  context: { readonly view: ControllerView; readonly wallMs: number; readonly known: Move | undefined },
+  context: { readonly view: ControllerView; readonly now: Now; readonly known: Move | undefined },
 ): Move | undefined {
-  const { view, wallMs, known } = context;
+  const { view, now, known } = context;
   const { order } = egressIp;
   const standby = standbyThatTookOver(egressIp, view);
   const [first] = order;
@@ -45,8 +45,9 @@ function takeoverOf(
     to: standby.gateway,
     reason,
     epoch,
-    detectedAtMs: wallMs,
+    noticedMs: now.monotonicMs,
+    detectedAtMs: now.wallMs,
     assignedAtMs: undefined,
-    announcedAtMs: wallMs,
+    announcedAtMs: now.wallMs,
   };
 }

@@ -7,12 +7,20 @@ const begun: Move = {
   to: 'gw-2',
   reason: 'died',
   epoch: 8,
+  noticedMs: 10,
   detectedAtMs: 100,
   assignedAtMs: undefined,
   announcedAtMs: undefined,
 };
 const wished = { from: 'gw-1', to: 'gw-2', reason: 'died', epoch: 8 } as const;
-const fresh = { ...wished, detectedAtMs: 200, assignedAtMs: undefined, announcedAtMs: undefined };
+const NOW = { monotonicMs: 20, wallMs: 200 };
+const fresh = {
+  ...wished,
+  noticedMs: 20,
+  detectedAtMs: 200,
+  assignedAtMs: undefined,
+  announcedAtMs: undefined,
+};
 
 test.each<{
   readonly name: string;
@@ -52,5 +60,5 @@ test.each<{
     expected: { ...fresh, epoch: 9, to: 'gw-3' },
   },
 ])('$name', ({ before, change, expected }) => {
-  expect(beginMove(before, { ...wished, ...change }, 200)).toEqual(expected);
+  expect(beginMove(before, { ...wished, ...change }, NOW)).toEqual(expected);
 });

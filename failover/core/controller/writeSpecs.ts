@@ -21,7 +21,7 @@ export function writeSpecs(
     if (move === undefined) continue;
     if (move.reason === 'returned' || move.reason === 'rebalanced') voluntary += 1;
     const begun = moves.get(claim.name);
-    moves.set(claim.name, beginMove(begun, { ...move, epoch: next.epoch }, context.now.wallMs));
+    moves.set(claim.name, beginMove(begun, { ...move, epoch: next.epoch }, context.now));
   }
   return { moves, asked, voluntary };
 }
@@ -30,7 +30,7 @@ export function writeSpecs(
 export function beginMove(
   begun: Move | undefined,
   move: Pick<Move, 'from' | 'to' | 'reason' | 'epoch'>,
-  wallMs: number,
+  now: Now,
 ): Move {
   const tookOver = begun?.announcedAtMs !== undefined && begun.epoch === move.epoch;
   // The assignment that follows a takeover, or is asked for again, is the move that was begun.
@@ -45,7 +45,8 @@ export function beginMove(
   return {
     ...move,
     from: tookOver ? begun.to : move.from,
-    detectedAtMs: again ? begun.detectedAtMs : wallMs,
+    noticedMs: again ? begun.noticedMs : now.monotonicMs,
+    detectedAtMs: again ? begun.detectedAtMs : now.wallMs,
     assignedAtMs: undefined,
     announcedAtMs: undefined,
   };
