@@ -51,7 +51,18 @@ test('a promise so short that two gateways could answer at once is refused, and 
   }
 });
 
+test('the address of a node may be of either family', () => {
+  for (const [text, family] of [
+    ['203.0.113.11', 4],
+    ['2001:db8::11', 6],
+  ] as const)
+    expect(readAgentConfig({ ...pod, NODE_IP: text })).toMatchObject({
+      kind: 'ok',
+      value: { nodeAddress: { family } },
+    });
+});
+
 test('everything that is wrong is said at once', () => {
-  const config = readAgentConfig({ NODE_IP: 'fd00::1', TUNNEL_VNI: '0' });
+  const config = readAgentConfig({ NODE_IP: 'fd00::g', TUNNEL_VNI: '0' });
   expect(config.kind === 'refused' && config.error).toHaveLength(6);
 });

@@ -81,8 +81,8 @@ export function readAgentConfig(
 function readNodeAddress(reader: EnvReader): Address {
   const text = reader.text('NODE_IP');
   const parsed = parseAddress(text === '' ? '0.0.0.0' : text);
-  if (parsed.kind === 'ok' && parsed.value.family === 4) return parsed.value;
-  reader.refuse(`NODE_IP is ${text}; the tunnel needs the node's IPv4 address`);
+  if (parsed.kind === 'ok') return parsed.value;
+  reader.refuse(`NODE_IP is ${text}; the tunnel needs the node's address: ${parsed.error.message}`);
   return stand();
 }
 

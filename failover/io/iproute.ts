@@ -4,13 +4,9 @@
  */
 import { formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
-import type { KernelOutcome, TunnelEndpoint } from '../core/dataPlane.ts';
-import {
-  ANSWER_TABLE,
-  TUNNEL_DEVICE,
-  TUNNEL_OVERHEAD,
-  TUNNEL_TABLE,
-} from '../core/dataplane/staticRuleset.ts';
+import type { KernelOutcome, NodeDataPlane } from '../core/dataPlane.ts';
+import { tunnelOverhead } from '../core/dataplane/familyWords.ts';
+import { ANSWER_TABLE, TUNNEL_DEVICE, TUNNEL_TABLE } from '../core/dataplane/staticRuleset.ts';
 import { tunnelMac } from '../core/dataplane/tunnelMac.ts';
 import { jsonObjects, readJson, runTool, type ToolRunner } from './runTool.ts';
 
@@ -31,11 +27,15 @@ type Json = Readonly<Record<string, unknown>>;
 /** Lines of an `ip` or `bridge` batch, run as far as possible; the first complaint is the outcome's message. */
 export async function runBatch(
   runner: ToolRunner,
-  tool: 'ip' | 'bridge',
+  tool: 'ip' | 'ip -6' | 'bridge',
   lines: readonly string[],
 ): Promise<KernelOutcome> {
   if (lines.length === 0) return { kind: 'ok' };
-  const result = await runTool(runner, [tool, '-force', '-batch', '-'], `${lines.join('\n')}\n`);
+  const result = await runTool(
+    runner,
+    [...tool.split(' '), '-force', '-batch', '-'],
+    `${lines.join('\n')}\n`,
+  );
   if (result.kind === 'absent') return { kind: 'refused', message: result.message };
   if (result.kind === 'unknown') return result;
   if (result.code === 0) return { kind: 'ok' };
@@ -56,9 +56,22 @@ export async function ensureTunnel(
 ): Promise<KernelOutcome> {
   const device = await runBatch(runner, 'ip', await deviceChanges(runner, options, uplinkMtu));
   if (device.kind !== 'ok') return device;
-  const routing = await runBatch(runner, 'ip', await routingChanges(runner));
-  if (routing.kind !== 'ok') return routing;
-  return ensureSysctls(runner, options);
+  const ipv6 = await speaksIpv6(runner, options);
+  const switched = await ensureSysctls(runner, options, ipv6);
+  if (switched.kind !== 'ok') return switched;
+  const routing = await runBatch(runner, 'ip', await routingChanges(runner, '-4'));
+  if (routing.kind !== 'ok' || !ipv6) return routing;
+  return runBatch(runner, 'ip -6', await routingChanges(runner, '-6'));
+}
+
+/** A node may have been told to do without it, or its tunnel be too narrow for it. */
+async function speaksIpv6(
+  runner: ToolRunner,
+  { sysctlDir }: Pick<TunnelOptions, 'sysctlDir'>,
+): Promise<boolean> {
+  const switches = ['all', TUNNEL_DEVICE].map((it) => `${sysctlDir}/ipv6/conf/${it}/disable_ipv6`);
+  const disabled = await runTool(runner, ['cat', ...switches]);
+  return disabled.kind === 'done' && disabled.code === 0 && disabled.stdout.startsWith('0');
 }
 
 async function deviceChanges(
@@ -67,7 +80,7 @@ async function deviceChanges(
   uplinkMtu: number,
 ): Promise<readonly string[]> {
   const own = formatAddress(self);
-  const mtu = uplinkMtu - TUNNEL_OVERHEAD;
+  const mtu = uplinkMtu - tunnelOverhead(self.family);
   const [link] = jsonObjects(
     await readJson(runner, ['ip', '-j', '-d', 'link', 'show', 'dev', TUNNEL_DEVICE]),
   );
@@ -109,17 +122,17 @@ function isOurTunnel(
     info?.info_kind === 'vxlan' &&
     data?.id === want.tunnelVni &&
     data.port === want.tunnelPort &&
-    data.local === want.own &&
+    (data.local ?? data.local6) === want.own &&
     data.learning === false &&
     link.address === want.mac &&
     flagsOf(link).includes('NOARP')
   );
 }
 
-async function routingChanges(runner: ToolRunner): Promise<readonly string[]> {
-  const rules = jsonObjects(await readJson(runner, ['ip', '-j', '-4', 'rule', 'show']));
+async function routingChanges(runner: ToolRunner, family: '-4' | '-6'): Promise<readonly string[]> {
+  const rules = jsonObjects(await readJson(runner, ['ip', '-j', family, 'rule', 'show']));
   const table = async (id: number): Promise<readonly Json[]> =>
-    jsonObjects(await readJson(runner, ['ip', '-j', '-4', 'route', 'show', 'table', String(id)]));
+    jsonObjects(await readJson(runner, ['ip', '-j', family, 'route', 'show', 'table', String(id)]));
   const [tunnel, answer] = [await table(TUNNEL_TABLE.table), await table(ANSWER_TABLE.table)];
   const missing = [TUNNEL_TABLE, ANSWER_TABLE].filter(
     (want) => !rules.some((rule) => rule.priority === want.preference && Number(rule.fwmark) === want.mark),
@@ -148,18 +161,16 @@ async function routingChanges(runner: ToolRunner): Promise<readonly string[]> {
 async function ensureSysctls(
   runner: ToolRunner,
   { sysctlDir, uplink }: TunnelOptions,
+  ipv6: boolean,
 ): Promise<KernelOutcome> {
   const wanted: readonly (readonly [string, string])[] = [
     [`${sysctlDir}/ipv4/conf/${TUNNEL_DEVICE}/rp_filter`, '2'],
     [`${sysctlDir}/ipv4/neigh/${uplink}/proxy_delay`, '0'],
-    [`${sysctlDir}/ipv6/neigh/${uplink}/proxy_delay`, '0'],
-    [`${sysctlDir}/ipv6/conf/all/proxy_ndp`, '1'],
+    ...(ipv6 ? ipv6Switches(sysctlDir, uplink) : []),
   ];
   for (const [file, value] of wanted) {
     const now = await runTool(runner, ['cat', file]);
     if (now.kind === 'done' && now.stdout.trim() === value) continue;
-    // A node without IPv6 has none of its switches.
-    if (file.includes('/ipv6/') && now.kind === 'done' && now.code !== 0) continue;
     const written = await runTool(runner, ['tee', file], value);
     if (written.kind !== 'done' || written.code !== 0) {
       const why = written.kind === 'done' ? written.stderr.trim() : written.message;
@@ -169,16 +180,24 @@ async function ensureSysctls(
   return { kind: 'ok' };
 }
 
+function ipv6Switches(sysctlDir: string, uplink: string): readonly (readonly [string, string])[] {
+  return [
+    [`${sysctlDir}/ipv6/conf/${TUNNEL_DEVICE}/disable_ipv6`, '0'],
+    [`${sysctlDir}/ipv6/neigh/${uplink}/proxy_delay`, '0'],
+    [`${sysctlDir}/ipv6/conf/all/proxy_ndp`, '1'],
+  ];
+}
+
 /** The static forwarding entries of the tunnel: one MAC, one node. */
 export async function ensurePeers(
   runner: ToolRunner,
-  peers: readonly TunnelEndpoint[],
+  { self, peers }: Pick<NodeDataPlane, 'self' | 'peers'>,
 ): Promise<KernelOutcome> {
   const entries = jsonObjects(await readJson(runner, ['bridge', '-j', 'fdb', 'show', 'dev', TUNNEL_DEVICE]));
   const current = new Map(entries.map(({ mac, dst }) => [String(mac), String(dst)]));
   const desired = new Map(
     peers
-      .filter(({ address }) => address.family === 4)
+      .filter(({ address }) => address.family === self.address.family)
       .map(({ mac, address }) => [mac, formatAddress(address)]),
   );
   return runBatch(runner, 'bridge', [
@@ -193,9 +212,10 @@ export async function ensurePeers(
 
 /** Takes away all that `ensureTunnel` made, as far as it is there; the sysctls of the uplink stay. */
 export async function removeTunnel(runner: ToolRunner): Promise<void> {
-  await runBatch(runner, 'ip', [
-    ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ preference }) => `rule del pref ${preference}`),
-    ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ table }) => `route flush table ${table}`),
-    `link del ${TUNNEL_DEVICE}`,
-  ]);
+  for (const tool of ['ip', 'ip -6'] as const)
+    await runBatch(runner, tool, [
+      ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ preference }) => `rule del pref ${preference}`),
+      ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ table }) => `route flush table ${table}`),
+    ]);
+  await runBatch(runner, 'ip', [`link del ${TUNNEL_DEVICE}`]);
 }

@@ -1,5 +1,5 @@
 /** The data plane on the real kernel: where packets leave, what is refused, and what nobody may reach. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   address,
   BLOCK_PORTS,
@@ -7,11 +7,13 @@ import {
   createDataPlaneFixture,
   type DataPlaneFixture,
   EGRESS,
+  EGRESS6,
   pings,
   SERVER,
+  STACKS,
   seen,
 } from '../../test/lab/dataPlaneFixture.ts';
-import { NODE_NAMES, NODES, OUTSIDE, PODS } from '../../test/lab/dataPlaneLab.ts';
+import { NODE_NAMES, NODES, NODES6, PODS, uplinkLines } from '../../test/lab/dataPlaneLab.ts';
 import { observeNode } from './observeNode.ts';
 
 let fixture: DataPlaneFixture;
@@ -37,112 +39,129 @@ test('a node with all that is needed says so, and sees its network', async () =>
     kind: 'ok',
     value: {
       uplink: 'eth0',
-      interfaces: [{ name: 'eth0', addresses: [{ address: address(NODES.gw1), prefix: 24 }] }],
-      onLink: [{ interfaceName: 'eth0', cidr: { prefix: 24 } }],
-      nextHops: [{ interfaceName: 'eth0', address: address('203.0.113.1') }],
+      interfaces: [
+        {
+          name: 'eth0',
+          addresses: [
+            { address: address(NODES.gw1), prefix: 24 },
+            { address: address(NODES6.gw1), prefix: 64 },
+          ],
+        },
+      ],
+      onLink: [
+        { interfaceName: 'eth0', cidr: { family: 4, prefix: 24 } },
+        { interfaceName: 'eth0', cidr: { family: 6, prefix: 64 } },
+      ],
+      nextHops: ['203.0.113.1', '2001:db8::1'].map((hop) => ({
+        interfaceName: 'eth0',
+        address: address(hop),
+      })),
     },
   });
 });
 
-test.each([
-  { pod: 'p1', node: 'w1' },
-  { pod: 'p3', node: 'w2' },
-  { pod: 'pg', node: 'gw1' },
-] as const)('selected pod $pod leaves with the egress IP and a port of $node', ({ pod, node }) => {
-  const [, from, port] = seen(fixture.lab, pod).split(' ');
-  expect(from).toBe(EGRESS);
-  expect(Math.floor(Number(port) / BLOCK_PORTS)).toBe(BLOCKS[node] / BLOCK_PORTS);
-});
+describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
+  test.each([
+    { place: 'p1', node: 'w1' },
+    { place: 'p3', node: 'w2' },
+    { place: 'pg', node: 'gw1' },
+  ] as const)('selected pod $place leaves with the egress IP and a port of $node', ({ place, node }) => {
+    const [, from, port] = seen(fixture.lab, place, outside).split(' ');
+    expect(from).toBe(egress);
+    expect(Math.floor(Number(port) / BLOCK_PORTS)).toBe(BLOCKS[node] / BLOCK_PORTS);
+  });
 
-test('an unselected pod leaves with its node address', () => {
-  expect(seen(fixture.lab, 'p2')).toContain(`from ${NODES.w1} `);
-});
+  test('an unselected pod leaves with its node address', () => {
+    expect(seen(fixture.lab, 'p2', outside)).toContain(`from ${nodes.w1} `);
+  });
 
-test('pod to pod and pod to node are not touched', async () => {
-  const servers = ['p3', 'gw2'].map((place) => fixture.lab.program(place, SERVER));
-  for (const server of servers) await server.line(/ready/);
-  expect(seen(fixture.lab, 'p1', PODS.p3.address)).toContain(`from ${PODS.p1.address} `);
-  // The CNI of the lab masquerades what is no pod network, nodes included.
-  expect(seen(fixture.lab, 'p1', NODES.gw2)).toContain(`from ${NODES.w1} `);
-  for (const server of servers) server.stop();
-});
+  test('pod to pod and pod to node are not touched', async () => {
+    const servers = ['p3', 'gw2'].map((place) => fixture.lab.program(place, SERVER));
+    for (const server of servers) await server.line(/ready/);
+    expect(seen(fixture.lab, 'p1', PODS.p3[pod])).toContain(`from ${PODS.p1[pod]} `);
+    // The CNI of the lab masquerades what is no pod network, nodes included.
+    expect(seen(fixture.lab, 'p1', nodes.gw2)).toContain(`from ${nodes.w1} `);
+    for (const server of servers) server.stop();
+  });
 
-test('echo requests pass from a pod, and to the address only while it is answered for', async () => {
-  expect(pings(fixture.lab, 'p1', OUTSIDE)).toBe(true);
-  expect(pings(fixture.lab, 'pg', OUTSIDE)).toBe(true);
-  expect(pings(fixture.lab, 'ext', EGRESS)).toBe(true);
-  await fixture.plane('gw1').gate.disarm(address(EGRESS));
-  // Silence is at once; taking the address off the device, which ends the answers to pings, is not waited for.
-  await expect.poll(() => pings(fixture.lab, 'ext', EGRESS), { timeout: 10_000 }).toBe(false);
-});
+  test('echo requests pass from a pod, and to the address only while it is answered for', async () => {
+    expect(pings(fixture.lab, 'p1', outside)).toBe(true);
+    expect(pings(fixture.lab, 'pg', outside)).toBe(true);
+    expect(pings(fixture.lab, 'ext', egress)).toBe(true);
+    await fixture.plane('gw1').gate.disarm(address(egress));
+    // Silence is at once; taking the address off the device, which ends the answers to pings, is not waited for.
+    await expect.poll(() => pings(fixture.lab, 'ext', egress), { timeout: 10_000 }).toBe(false);
+  });
 
-test('the gateways hold no conntrack entry of egress traffic', () => {
-  for (const pod of ['p1', 'p3']) expect(seen(fixture.lab, pod)).toContain(EGRESS);
-  const entries = (node: string): readonly string[] =>
-    fixture.lab
-      .run(node, 'conntrack', '-L')
-      .split('\n')
-      .filter((line) => line.includes(EGRESS) && !line.includes(PODS.pg.address) && !line.includes('icmp'));
-  expect(entries('gw1')).toEqual([]);
-  expect(entries('gw2')).toEqual([]);
-  expect(entries('w1').length).toBeGreaterThan(0);
-});
+  test('the gateways hold no conntrack entry of egress traffic', () => {
+    for (const place of ['p1', 'p3']) expect(seen(fixture.lab, place, outside)).toContain(egress);
+    const entries = (node: string): readonly string[] =>
+      fixture.lab
+        .run(node, 'conntrack', '-L', '-f', `ipv${family}`)
+        .split('\n')
+        .filter((line) => line.includes(egress) && !line.includes(PODS.pg[pod]) && !line.includes('icmp'));
+    expect(entries('gw1')).toEqual([]);
+    expect(entries('gw2')).toEqual([]);
+    expect(entries('w1').length).toBeGreaterThan(0);
+  });
 
-test('nothing that listens on the gateway is reached through the egress IP, and the try is counted', async () => {
-  const listener = fixture.lab.program('gw1', SERVER);
-  await listener.line(/ready/);
-  expect(seen(fixture.lab, 'rtr', NODES.gw1)).toContain('from ');
-  const before = await fixture.counted('gw1', 'unmapped');
-  expect(seen(fixture.lab, 'ext', EGRESS)).toBe('error timeout');
-  expect(await fixture.counted('gw1', 'unmapped')).toBeGreaterThan(before);
-  listener.stop();
-});
+  test('nothing that listens on the gateway is reached through the egress IP, and the try is counted', async () => {
+    const listener = fixture.lab.program('gw1', SERVER);
+    await listener.line(/ready/);
+    expect(seen(fixture.lab, 'rtr', nodes.gw1)).toContain('from ');
+    const before = await fixture.counted('gw1', 'unmapped');
+    expect(seen(fixture.lab, 'ext', egress)).toBe('error timeout');
+    expect(await fixture.counted('gw1', 'unmapped')).toBeGreaterThan(before);
+    listener.stop();
+  });
 
-test.each([
-  { name: 'a refused route', wish: { holder: 'gw1', action: { kind: 'refuse' } } },
-  { name: 'no holder', wish: {} },
-  { name: 'no usable port', wish: { holder: 'gw1', usable: [] } },
-] as const)('$name fails at once and is counted', async ({ wish }) => {
-  await fixture.applyAll(wish);
-  const before = await fixture.counted('w1', 'refused');
-  const [, code, ms] = seen(fixture.lab, 'p1').split(' ');
-  expect(code).toBe('ECONNREFUSED');
-  expect(Number(ms)).toBeLessThan(500);
-  expect(await fixture.counted('w1', 'refused')).toBeGreaterThan(before);
-  expect(seen(fixture.lab, 'p2')).toContain(`from ${NODES.w1} `);
-});
+  test.each([
+    { name: 'a refused route', wish: { holder: 'gw1', action: { kind: 'refuse' } } },
+    { name: 'no holder', wish: {} },
+    { name: 'no usable port', wish: { holder: 'gw1', usable: [] } },
+  ] as const)('$name fails at once and is counted', async ({ wish }) => {
+    await fixture.applyAll(wish);
+    const before = await fixture.counted('w1', 'refused');
+    const [, code, ms] = seen(fixture.lab, 'p1', outside).split(' ');
+    expect(code).toBe('ECONNREFUSED');
+    expect(Number(ms)).toBeLessThan(500);
+    expect(await fixture.counted('w1', 'refused')).toBeGreaterThan(before);
+    expect(seen(fixture.lab, 'p2', outside)).toContain(`from ${nodes.w1} `);
+  });
 
-test('a source port of another node is dropped by the gateway and counted', async () => {
-  const others = [{ first: BLOCKS.w2, last: BLOCKS.w2 + BLOCK_PORTS - 1 }];
-  await fixture.applyAll({ holder: 'gw1', usable: others }, ['w1']);
-  const before = await fixture.counted('gw1', 'spoofed');
-  expect(seen(fixture.lab, 'p1')).toBe('error timeout');
-  expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
-});
+  test('a source port of another node is dropped by the gateway and counted', async () => {
+    const others = [{ first: BLOCKS.w2, last: BLOCKS.w2 + BLOCK_PORTS - 1 }];
+    await fixture.applyAll({ holder: 'gw1', usable: others }, ['w1']);
+    const before = await fixture.counted('gw1', 'spoofed');
+    expect(seen(fixture.lab, 'p1', outside)).toBe('error timeout');
+    expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
+  });
 
-test('a full block fails and never borrows from another node', async () => {
-  const one = [{ first: BLOCKS.w1, last: BLOCKS.w1 }];
-  await fixture.applyAll({ holder: 'gw1', usable: one }, ['w1']);
-  const source = `const net = require('net'); let open = 0;
+  test('a full block fails and never borrows from another node', async () => {
+    const one = [{ first: BLOCKS.w1, last: BLOCKS.w1 }];
+    await fixture.applyAll({ holder: 'gw1', usable: one }, ['w1']);
+    const source = `const net = require('net'); let open = 0;
 const ports = []; const done = () => console.log('ports ' + [...new Set(ports)].join(','));
-for (let i = 0; i < 3; i += 1) { const s = net.connect({ host: '${OUTSIDE}', port: 8080 });
+for (let i = 0; i < 3; i += 1) { const s = net.connect({ host: '${outside}', port: 8080 });
   s.on('error', () => {}); s.on('data', (d) => { ports.push(String(d).trim().split(' ')[2]); }); }
 setTimeout(done, 1500);`;
-  const client = fixture.lab.program('p1', source);
-  expect(await client.line(/^ports/)).toBe(`ports ${BLOCKS.w1}`);
-  client.stop();
+    const client = fixture.lab.program('p1', source);
+    expect(await client.line(/^ports/)).toBe(`ports ${BLOCKS.w1}`);
+    client.stop();
+  });
 });
 
 test('after an uplink flap the address is answered again and is still not local', async () => {
   fixture.lab.run('gw1', 'ip', 'link', 'set', 'eth0', 'down');
   fixture.lab.run('gw1', 'ip', 'link', 'set', 'eth0', 'up');
-  fixture.lab.run('gw1', 'ip', 'route', 'replace', 'default', 'via', '203.0.113.1');
-  await expect
-    .poll(() => fixture.lab.run('gw1', 'ip', 'route', 'show', 'table', 'local'), { timeout: 5_000 })
-    .not.toContain(EGRESS);
-  await expect
-    .poll(() => fixture.lab.run('gw1', 'ip', 'neigh', 'show', 'proxy'), { timeout: 5_000 })
-    .toContain(EGRESS);
+  for (const line of uplinkLines('gw1')) fixture.lab.run('gw1', 'ip', ...line.split(' '));
+  const local = (): string =>
+    ['-4', '-6'].map((it) => fixture.lab.run('gw1', 'ip', it, 'route', 'show', 'table', 'local')).join('');
+  await expect.poll(local, { timeout: 5_000 }).not.toMatch(new RegExp(`local (?:${EGRESS}|${EGRESS6}) `));
+  for (const egress of [EGRESS, EGRESS6])
+    await expect
+      .poll(() => fixture.lab.run('gw1', 'ip', 'neigh', 'show', 'proxy'), { timeout: 5_000 })
+      .toContain(egress);
 });
 
 test('cleaning up leaves no trace in the kernel', async () => {
@@ -151,7 +170,7 @@ test('cleaning up leaves no trace in the kernel', async () => {
     const { run } = fixture.lab;
     expect(run(node, 'nft', 'list', 'ruleset')).not.toContain('sallyport');
     expect(run(node, 'ip', 'address')).not.toMatch(new RegExp(`egress0|${EGRESS}`));
-    expect(run(node, 'ip', 'rule')).not.toMatch(/777[78]/);
+    for (const family of ['-4', '-6']) expect(run(node, 'ip', family, 'rule')).not.toMatch(/777[78]/);
     expect(run(node, 'ip', 'neigh', 'show', 'proxy')).toBe('');
     await fixture.restart(node);
   }

@@ -128,8 +128,7 @@ async function applyPlan(
   before: KnownKernel,
 ): Promise<{ readonly known: KnownKernel | undefined; readonly outcome: KernelOutcome }> {
   const peers = JSON.stringify(plan.peers.map(({ mac, address }) => [mac, formatAddress(address)]));
-  const meshed: KernelOutcome =
-    peers === before.peers ? { kind: 'ok' } : await ensurePeers(runner, plan.peers);
+  const meshed: KernelOutcome = peers === before.peers ? { kind: 'ok' } : await ensurePeers(runner, plan);
   if (meshed.kind !== 'ok') return { known: undefined, outcome: meshed };
   const rendered = renderElements(plan, before.state);
   const tokens = new Map([[tokenElement(token), '']]);

@@ -9,12 +9,14 @@ import {
   createDataPlaneFixture,
   type DataPlaneFixture,
   EGRESS,
+  EGRESS6,
   planFor,
   SERVER,
   SESSION,
+  STACKS,
   seen,
 } from '../../test/lab/dataPlaneFixture.ts';
-import { NODE_NAMES, NODES, OUTSIDE } from '../../test/lab/dataPlaneLab.ts';
+import { NODE_NAMES, NODES } from '../../test/lab/dataPlaneLab.ts';
 import { tunnelMac } from '../core/dataplane/tunnelMac.ts';
 import type { KernelGate } from './answerGate.ts';
 
@@ -34,55 +36,61 @@ beforeEach(async () => {
 });
 
 /** A thousand datagrams a second through the echo; on "end" it waits for the last and says how many came back. */
-const FLOOD = `
-const u = require('dgram').createSocket('udp4'); let sent = 0, ended = false; const back = new Set(); const t0 = performance.now();
+const flooding = (outside: string): string => `
+const u = require('dgram').createSocket('${outside.includes(':') ? 'udp6' : 'udp4'}'); let sent = 0, ended = false; const back = new Set(); const t0 = performance.now();
 u.on('message', (m) => { back.add(String(m)); if (back.size === 200) console.log('flowing'); });
-u.connect(8081, '${OUTSIDE}', () => { const t = setInterval(() => { if (ended) return;
+u.connect(8081, '${outside}', () => { const t = setInterval(() => { if (ended) return;
   const due = Math.floor(performance.now() - t0); while (sent < due) u.send(String(sent++)); }, 1);
   process.stdin.on('data', () => { ended = true; setTimeout(() => { console.log('lost ' + (sent - back.size) + ' of ' + sent); process.exit(0); }, 500); }); });`;
 
 /** Two connections, one pushed by the server and one by the pod; says how far each came each time it is asked. */
-const STREAMS = `
+const streaming = (outside: string): string => `
 const net = require('net'); const count = { server: 0, pod: 0 }; const errors = [];
-const a = net.connect(8080, '${OUTSIDE}', () => a.write('push')); a.on('data', () => count.server++);
-const b = net.connect(8080, '${OUTSIDE}', () => setInterval(() => b.write('x'), 20)); b.on('data', () => count.pod++);
+const a = net.connect(8080, '${outside}', () => a.write('push')); a.on('data', () => count.server++);
+const b = net.connect(8080, '${outside}', () => setInterval(() => b.write('x'), 20)); b.on('data', () => count.pod++);
 for (const s of [a, b]) { s.on('error', (e) => errors.push(e.code)); s.on('close', () => errors.push('closed')); }
 const t = setInterval(() => { if (count.server > 5 && count.pod > 5) { clearInterval(t); console.log('flowing'); } }, 10);
 process.stdin.on('data', () => { const s = count.server, p = count.pod; const w = setInterval(() => {
   if (errors.length > 0) { clearInterval(w); console.log('dead ' + errors.join(',')); }
   if (count.server > s + 5 && count.pod > p + 5) { clearInterval(w); console.log('alive'); } }, 10); });`;
 
-test('a planned move at a thousand packets a second each way loses none', async () => {
-  const flood = fixture.lab.program('p1', FLOOD);
-  await flood.line(/flowing/);
-  await fixture.moveTo('gw1', 'gw2');
-  flood.write('end\n');
-  expect(await flood.line(/^lost/)).toMatch(/^lost 0 of \d{3,}$/);
-});
-
-// On busy processors, so that a tool is stopped between two of its commands now and then.
-test('moves to and fro, while the router still sends to a former holder, lose none', async () => {
-  const spinners = Array.from({ length: 2 * availableParallelism() }, () =>
-    spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' }),
-  );
-  try {
-    const flood = fixture.lab.program('p1', FLOOD);
+test.each(STACKS)(
+  'a planned move at a thousand packets of $name a second each way loses none',
+  async ({ outside }) => {
+    const flood = fixture.lab.program('p1', flooding(outside));
     await flood.line(/flowing/);
-    for (let round = 0; round < 10; round += 1) {
-      await fixture.moveTo('gw1', 'gw2');
-      await fixture.moveTo('gw2', 'gw1');
-    }
+    await fixture.moveTo('gw1', 'gw2');
     flood.write('end\n');
     expect(await flood.line(/^lost/)).toMatch(/^lost 0 of \d{3,}$/);
-  } finally {
-    for (const spinner of spinners) spinner.kill('SIGKILL');
-  }
-});
+  },
+);
 
-test.each(['p1', 'p3'])(
-  'connections of %s in both push directions survive the death of their gateway',
-  async (pod) => {
-    const streams = fixture.lab.program(pod, STREAMS);
+// On busy processors, so that a tool is stopped between two of its commands now and then.
+test.each(STACKS)(
+  'moves of $name to and fro, while the router still sends to a former holder, lose none',
+  async ({ outside }) => {
+    const spinners = Array.from({ length: 2 * availableParallelism() }, () =>
+      spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' }),
+    );
+    try {
+      const flood = fixture.lab.program('p1', flooding(outside));
+      await flood.line(/flowing/);
+      for (let round = 0; round < 10; round += 1) {
+        await fixture.moveTo('gw1', 'gw2');
+        await fixture.moveTo('gw2', 'gw1');
+      }
+      flood.write('end\n');
+      expect(await flood.line(/^lost/)).toMatch(/^lost 0 of \d{3,}$/);
+    } finally {
+      for (const spinner of spinners) spinner.kill('SIGKILL');
+    }
+  },
+);
+
+test.each(STACKS.flatMap((stack) => ['p1', 'p3'].map((pod) => ({ ...stack, pod }))))(
+  '$name connections of $pod in both push directions survive the death of their gateway',
+  async ({ pod, outside }) => {
+    const streams = fixture.lab.program(pod, streaming(outside));
     await streams.line(/flowing/);
     fixture.lab.run('sw', 'ip', 'link', 'set', 'gw1', 'down');
     await fixture.answerAt('gw2');
@@ -98,8 +106,8 @@ test.each(['p1', 'p3'])(
 );
 
 test('an agent that starts again changes nothing in the kernel and loses no packet', async () => {
-  const flood = fixture.lab.program('p1', FLOOD);
-  await flood.line(/flowing/);
+  const floods = STACKS.map(({ outside }) => fixture.lab.program('p1', flooding(outside)));
+  for (const flood of floods) await flood.line(/flowing/);
   for (const node of NODE_NAMES) {
     const ruleset = (): string => fixture.lab.run(node, 'nft', '--stateless', '--handle', 'list', 'ruleset');
     const links = (): string => fixture.lab.run(node, 'ip', 'address', 'show', 'dev', 'egress0');
@@ -110,11 +118,13 @@ test('an agent that starts again changes nothing in the kernel and loses no pack
     expect(await restarted.apply(planFor(node, { holder: 'gw1' }))).toEqual({ kind: 'ok' });
     expect([ruleset(), links()]).toEqual(before);
   }
-  flood.write('end\n');
-  expect(await flood.line(/^lost/)).toMatch(/^lost 0 of \d{3,}$/);
+  for (const flood of floods) {
+    flood.write('end\n');
+    expect(await flood.line(/^lost/)).toMatch(/^lost 0 of \d{3,}$/);
+  }
 });
 
-test('moving the address changes one map element on a node that neither had nor gets it', async () => {
+test('moving an address changes one map element on a node that neither had nor gets it', async () => {
   const elements = (): readonly string[] =>
     fixture.lab
       .run('w1', 'nft', '--stateless', 'list', 'ruleset')
@@ -123,21 +133,25 @@ test('moving the address changes one map element on a node that neither had nor 
   const before = elements();
   await fixture.moveTo('gw1', 'gw2');
   const changed = elements().filter((line, index) => line !== before[index]);
-  expect(changed).toHaveLength(1);
-  expect(changed[0]).toContain(`${EGRESS} : 0xcb00710c`);
+  expect(changed).toHaveLength(2);
+  for (const egress of [EGRESS, EGRESS6])
+    expect(changed.some((line) => line.includes(`${egress} : 0xcb00710c`))).toBe(true);
 });
 
 test('a source that is steered ahead of its next plan sends to the new gateway, and the plan finds it so', async () => {
-  const sentTo = async (node: 'w1'): Promise<string | undefined> =>
-    (await fixture.plane(node).readHolders()).get(EGRESS);
+  const sentTo = async (node: 'w1'): Promise<readonly (string | undefined)[]> => {
+    const holders = await fixture.plane(node).readHolders();
+    return [holders.get(EGRESS), holders.get(EGRESS6)];
+  };
+  const moved = [1, 2].map(() => tunnelMac(address(NODES.gw2)));
   const { gate } = fixture.plane('w1');
   expect(await gate.flush()).toEqual({ kind: 'ok' });
-  gate.steer(address(EGRESS), address(NODES.gw2));
+  for (const egress of [EGRESS, EGRESS6]) gate.steer(address(egress), address(NODES.gw2));
   // Commands take effect in the order they are sent.
   expect(await gate.beat(SESSION, 3000)).toEqual({ kind: 'ok' });
-  expect(await sentTo('w1')).toBe(tunnelMac(address(NODES.gw2)));
+  expect(await sentTo('w1')).toEqual(moved);
   expect(await fixture.plane('w1').apply(planFor('w1', { holder: 'gw2' }))).toEqual({ kind: 'ok' });
-  expect(await sentTo('w1')).toBe(tunnelMac(address(NODES.gw2)));
+  expect(await sentTo('w1')).toEqual(moved);
 });
 
 const answersArp = (): boolean =>

@@ -1,4 +1,6 @@
 /** Looks for what the data plane needs of a node and says in one clear sentence each what is missing. */
+import type { Family } from '../../policy/model.ts';
+import type { TunnelOptions } from './iproute.ts';
 import type { ToolRunner } from './runTool.ts';
 import { runTool } from './runTool.ts';
 
@@ -11,14 +13,14 @@ const NET_ADMIN_BIT = 12n;
 
 export async function kernelSelfTest(
   runner: ToolRunner,
-  { uplink, sysctlDir }: { readonly uplink: string; readonly sysctlDir: string },
+  { uplink, sysctlDir, self }: Pick<TunnelOptions, 'uplink' | 'sysctlDir' | 'self'>,
 ): Promise<readonly string[]> {
   const checks = [
     netAdmin(runner),
     nftVersion(runner),
     egressHook(runner, uplink),
     writableSysctl(runner, sysctlDir, uplink),
-    forwarding(runner, sysctlDir),
+    forwarding(runner, sysctlDir, self.family),
   ];
   return (await Promise.all(checks)).flat();
 }
@@ -60,8 +62,12 @@ async function writableSysctl(
   return [`${file} cannot be written: mount the node's /proc/sys/net writable and name it in SYSCTL_DIR.`];
 }
 
-async function forwarding(runner: ToolRunner, directory: string): Promise<readonly string[]> {
-  const result = await runTool(runner, ['cat', `${directory}/ipv4/ip_forward`]);
+const FORWARDING = { 4: 'ipv4/ip_forward', 6: 'ipv6/conf/all/forwarding' } as const;
+
+/** Of the family that the cluster's nodes speak; a node may do without the other. */
+async function forwarding(runner: ToolRunner, directory: string, family: Family): Promise<readonly string[]> {
+  const file = FORWARDING[family];
+  const result = await runTool(runner, ['cat', `${directory}/${file}`]);
   if (result.kind === 'done' && result.stdout.trim() === '1') return [];
-  return ['The node does not forward IPv4 (net.ipv4.ip_forward is not 1).'];
+  return [`The node does not forward IPv${family} (net.${file.replaceAll('/', '.')} is not 1).`];
 }

@@ -30,14 +30,17 @@ export async function observeNode(options: {
   readonly execPrefix?: readonly string[];
 }): Promise<Result<NodeObservation, string>> {
   const runner: ToolRunner = { execPrefix: options.execPrefix ?? [], deadlineMs: DEADLINE_MS };
-  const [links, routes] = await Promise.all([
+  const routesOf = async (family: '-4' | '-6'): ReturnType<typeof readJson> =>
+    jsonObjects(await readJson(runner, ['ip', '-j', family, 'route', 'show', 'default']));
+  const [links, ...routes] = await Promise.all([
     readJson(runner, ['ip', '-j', 'addr', 'show']),
-    readJson(runner, ['ip', '-j', 'route', 'show', 'default']),
+    routesOf('-4'),
+    routesOf('-6'),
   ]);
   const addresses = jsonObjects(links).flatMap((link) => deviceAddresses(link));
   const uplink = addresses.find(({ address }) => sameAddress(address, options.self))?.device;
   if (uplink === undefined) return refused(`no device of this node carries ${formatAddress(options.self)}`);
-  const hops = jsonObjects(routes).flatMap(({ gateway, dev }) => {
+  const hops = routes.flatMap(jsonObjects).flatMap(({ gateway, dev }) => {
     const address = parseAddress(String(gateway));
     return address.kind === 'ok' ? [{ address: address.value, interfaceName: String(dev) }] : [];
   });
@@ -66,7 +69,7 @@ function deviceAddresses(link: Readonly<Record<string, unknown>>): readonly Devi
   return jsonObjects(link.addr_info).flatMap(({ local, prefixlen, scope, noprefixroute }) => {
     const address = parseAddress(String(local));
     if (address.kind !== 'ok' || scope !== 'global') return [];
-    // An egress IP that this node answers for is the cluster's, not the node's.
+    // An egress IP that this node answers for is the cluster's, not the node's. One of IPv6 is on no device.
     if (noprefixroute === true && Number(prefixlen) === HOST_PREFIX_V4) return [];
     return [{ device, address: address.value, prefix: Number(prefixlen) }];
   });

@@ -1,10 +1,13 @@
 /**
- * Lets the kernel answer ARP and neighbour solicitations for egress IPs and nothing else: a proxy neighbour entry answers;
- * where the address is held it shows in `ip addr` too, without its local route, so that no listener of the node can be
- * reached through it. Which answers leave is decided by the guard in nftables, never here. iproute2 knows the family of a
- * line by its address, so both go the same way.
+ * Lets the kernel answer ARP and neighbour solicitations for egress IPs and nothing else: a proxy neighbour entry answers.
+ * The address is never local, so that no listener of the node can be reached through it; pings find it in a routing table
+ * that nothing else looks into. Which answers leave is decided by the guard in nftables, never here. iproute2 knows the
+ * family of a line by its address, so both go the same way.
+ *
+ * Where an IPv4 address is held it shows in `ip addr` too. An IPv6 address does not: its local route comes some time after it,
+ * from a work queue of the kernel, where no other route of the table can stand before it, and the kernel would take it for the
+ * source of the node's own connections.
  */
-import { setTimeout } from 'node:timers/promises';
 import type { KernelOutcome } from '../core/dataPlane.ts';
 import { ANSWER_TABLE, TUNNEL_DEVICE } from '../core/dataplane/staticRuleset.ts';
 import { runBatch } from './iproute.ts';
@@ -110,45 +113,38 @@ function alone(address: string): string {
 }
 
 /** Shows addresses that were not shown before: `refused` where part of it is there already. */
-export async function showAddresses(
+export function showAddresses(
   runner: ToolRunner,
   uplink: string,
   addresses: readonly string[],
 ): Promise<KernelOutcome> {
-  const shown = await runBatch(
+  return runBatch(
     runner,
     'ip',
-    addresses.flatMap((address) => {
-      const { show, unlocal, answer } = showing(address, uplink);
-      return [...show, ...unlocal, answer];
-    }),
+    addresses.flatMap((address) => [
+      ...showing(address, uplink),
+      `route replace ${answering(address, uplink)}`,
+    ]),
   );
-  const delocalized = await delocalize(runner, uplink, addresses.filter(isIpv6));
-  return shown.kind === 'ok' ? delocalized : shown;
-}
-
-interface Showing {
-  readonly show: readonly string[];
-  /** What takes the local route away again; of IPv6 nothing, for it is not there yet. */
-  readonly unlocal: readonly string[];
-  readonly answer: string;
 }
 
 /**
  * The kernel makes an added address local. Until that is undone packets on their way to a node would be taken for this one
  * and dropped, and a tool may lose its processor in between: so they go the tunnel's way by an older route of the same table.
- * Without duplicate address detection: the protocol of ownership has found out that nobody else answers.
  */
-function showing(address: string, uplink: string): Showing {
-  const ipv6 = isIpv6(address);
-  return {
-    show: [
-      ...(ipv6 ? [] : [`route replace ${detour(address)}`]),
-      `addr add ${alone(address)} dev ${uplink} ${ipv6 ? 'nodad ' : ''}noprefixroute`,
-    ],
-    unlocal: ipv6 ? [] : [delocalizing(address, uplink), `route del ${detour(address)}`],
-    answer: `route replace local ${address} dev ${uplink} table ${ANSWER_TABLE.table}`,
-  };
+function showing(address: string, uplink: string): readonly string[] {
+  if (isIpv6(address)) return [];
+  return [
+    `route replace ${detour(address)}`,
+    `addr add ${alone(address)} dev ${uplink} noprefixroute`,
+    delocalizing(address, uplink),
+    `route del ${detour(address)}`,
+  ];
+}
+
+/** The way of pings. Of IPv6 it is the loopback device's, which the address need not be on, and which does not flap. */
+function answering(address: string, uplink: string): string {
+  return `local ${address} dev ${isIpv6(address) ? 'lo' : uplink} table ${ANSWER_TABLE.table}`;
 }
 
 function detour(address: string): string {
@@ -157,39 +153,6 @@ function detour(address: string): string {
 
 function delocalizing(address: string, uplink: string): string {
   return `route del local ${address} dev ${uplink} table local`;
-}
-
-/** Looks for the local routes of addresses just added: on an idle machine the first or second finds them all. */
-const LOOKS_MAX = 50;
-const LOOK_EVERY_MS = 5;
-
-/**
- * Takes away the local routes of IPv6 addresses that were just added. Unlike those of IPv4 they come some time after the
- * address, from a work queue of the kernel, so they are waited for. Until then a listener can be reached through them.
- */
-async function delocalize(
-  runner: ToolRunner,
-  uplink: string,
-  added: readonly string[],
-): Promise<KernelOutcome> {
-  let awaited = added;
-  for (let look = 0; look < LOOKS_MAX && awaited.length > 0; look += 1) {
-    if (look > 0) await setTimeout(LOOK_EVERY_MS);
-    const local = texts(
-      await readObjects(runner, '-6', 'route', 'show', 'table', 'local', 'dev', uplink),
-      'dst',
-    );
-    const come = awaited.filter((address) => local.has(address));
-    const removed = await runBatch(
-      runner,
-      'ip',
-      come.map((address) => delocalizing(address, uplink)),
-    );
-    if (removed.kind !== 'ok') return removed;
-    awaited = awaited.filter((address) => !local.has(address));
-  }
-  if (awaited.length === 0) return { kind: 'ok' };
-  return { kind: 'unknown', message: `the local routes of ${awaited.join(', ')} did not come` };
 }
 
 /**
@@ -208,10 +171,7 @@ export async function settleAddresses(
     ...preparation(state, address, { uplink, wanted: prepared.has(address) }),
     ...appearance(state, address, { uplink, wanted: shown.has(address) }),
   ]);
-  const changed = await runBatch(runner, 'ip', changes);
-  const added = [...shown].filter((address) => isIpv6(address) && !state.onDevice.has(address));
-  const delocalized = await delocalize(runner, uplink, added);
-  return changed.kind === 'ok' ? delocalized : changed;
+  return runBatch(runner, 'ip', changes);
 }
 
 function preparation(
@@ -233,14 +193,13 @@ function appearance(
   { uplink, wanted }: { readonly uplink: string; readonly wanted: boolean },
 ): readonly string[] {
   const [onDevice, pingable] = [state.onDevice.has(address), state.pingable.has(address)];
-  const { show, unlocal, answer } = showing(address, uplink);
   const shows = wanted && !onDevice;
   return [
-    ...(shows ? [...show, ...unlocal] : []),
+    ...(shows ? showing(address, uplink) : []),
     ...(onDevice && state.local.has(address) ? [delocalizing(address, uplink)] : []),
     ...(state.detoured.has(address) && !shows ? [`route del ${detour(address)}`] : []),
-    ...(wanted && !pingable ? [answer] : []),
-    ...(!wanted && pingable ? [`route del local ${address} dev ${uplink} table ${ANSWER_TABLE.table}`] : []),
+    ...(wanted && !pingable ? [`route replace ${answering(address, uplink)}`] : []),
+    ...(!wanted && pingable ? [`route del ${answering(address, uplink)}`] : []),
     ...(!wanted && onDevice ? [`addr del ${alone(address)} dev ${uplink}`] : []),
   ];
 }

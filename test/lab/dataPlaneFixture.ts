@@ -14,21 +14,24 @@ import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/k
 import { createNftables } from '../../failover/io/nftables.ts';
 import { type UplinkWatch, watchUplink } from '../../failover/io/watchUplink.ts';
 import { parseAddress } from '../../policy/address.ts';
-import { makeCidr } from '../../policy/cidr.ts';
-import type { Address } from '../../policy/model.ts';
+import { hostCidr, makeCidr } from '../../policy/cidr.ts';
+import type { Address, AddressRange, Family } from '../../policy/model.ts';
 import { EXAMPLE_TOKEN } from './dataPlaneExample.ts';
 import {
   createDataPlaneLab,
   type DataPlaneLab,
   NODE_NAMES,
   NODES,
+  NODES6,
   type NodeName,
   OUTSIDE,
+  OUTSIDE6,
   PODS,
 } from './dataPlaneLab.ts';
 import { openCommandsIn } from './kernelCommandsIn.ts';
 
 export const EGRESS = '203.0.113.100';
+export const EGRESS6 = '2001:db8::100';
 /** First port of each node's block. */
 export const BLOCKS: Readonly<Record<NodeName, number>> = { w1: 1024, w2: 2048, gw1: 3072, gw2: 4096 };
 export const BLOCK_PORTS = 1024;
@@ -43,50 +46,77 @@ export const address = (text: string): Address => {
   return parsed.value;
 };
 
+/** What a test that is told once for both families says of each. */
+export const STACKS = [
+  { name: 'IPv4', family: 4, egress: EGRESS, outside: OUTSIDE, nodes: NODES, pod: 'address', icmp: 'icmp' },
+  {
+    name: 'IPv6',
+    family: 6,
+    egress: EGRESS6,
+    outside: OUTSIDE6,
+    nodes: NODES6,
+    pod: 'address6',
+    icmp: 'icmpv6',
+  },
+] as const;
+export type Stack = (typeof STACKS)[number];
+const BOTH = [EGRESS, EGRESS6].map(address);
+
 export interface Wish {
   readonly holder?: NodeName;
   readonly usable?: EgressAddressPlan['usable'];
   readonly action?: PodAction;
 }
 
-const endpoint = (node: NodeName) => ({
+/** The family that the tunnel goes over. */
+const underlayOf = (node: NodeName, underlay: Family): Address =>
+  address(underlay === 4 ? NODES[node] : NODES6[node]);
+const endpoint = (node: NodeName, underlay: Family) => ({
   node,
-  address: address(NODES[node]),
-  mac: tunnelMac(address(NODES[node])),
+  address: underlayOf(node, underlay),
+  mac: tunnelMac(underlayOf(node, underlay)),
+});
+const everything = (family: Family): AddressRange => ({
+  family,
+  first: 0n,
+  last: family === 4 ? 0xffff_ffffn : (1n << 128n) - 1n,
 });
 
-/** Every pod but p2 is selected, for every destination. */
-export function planFor(node: NodeName, wish: Wish): NodeDataPlane {
+/** Every pod but p2 is selected, for every destination of both families. */
+export function planFor(node: NodeName, wish: Wish, underlay: Family = 4): NodeDataPlane {
   const first = BLOCKS[node];
-  const egress: PodAction = { kind: 'egress', addresses: [address(EGRESS)], affinity: 'Pod' };
-  const everything = { family: 4, first: 0n, last: 0xffff_ffffn } as const;
+  const blocks = NODE_NAMES.map((name) => ({
+    node: name,
+    first: BLOCKS[name],
+    last: BLOCKS[name] + BLOCK_PORTS - 1,
+  }));
   return {
-    self: endpoint(node),
+    self: endpoint(node, underlay),
     uplink: 'eth0',
-    peers: NODE_NAMES.filter((other) => other !== node).map(endpoint),
+    peers: NODE_NAMES.filter((other) => other !== node).map((other) => endpoint(other, underlay)),
     direct: [
       makeCidr(4, address('10.244.0.0').value, 16),
-      ...NODE_NAMES.map((name) => makeCidr(4, address(NODES[name]).value, 32)),
+      makeCidr(6, address('fd00:244::').value, 32),
+      ...NODE_NAMES.flatMap((name) => [NODES[name], NODES6[name]].map(address).map(hostCidr)),
     ],
-    addresses: [
-      {
-        address: address(EGRESS),
-        ...(wish.holder === undefined ? {} : { holder: wish.holder }),
-        blocks: NODE_NAMES.map((name) => ({
-          node: name,
-          first: BLOCKS[name],
-          last: BLOCKS[name] + BLOCK_PORTS - 1,
-        })),
-        usable: wish.usable ?? [{ first, last: first + BLOCK_PORTS - 1 }],
-      },
-    ],
+    addresses: BOTH.map((egress) => ({
+      address: egress,
+      ...(wish.holder === undefined ? {} : { holder: wish.holder }),
+      blocks,
+      usable: wish.usable ?? [{ first, last: first + BLOCK_PORTS - 1 }],
+    })),
     pods: Object.entries(PODS)
       .filter(([name, pod]) => pod.node === node && name !== 'p2')
-      .map(([, pod]) => ({
-        address: address(pod.address),
-        routes: [{ range: everything, action: wish.action ?? egress }],
+      .flatMap(([, pod]) => [pod.address, pod.address6].map(address))
+      .map((pod) => ({
+        address: pod,
+        routes: [{ range: everything(pod.family), action: wish.action ?? egressAction(pod.family) }],
       })),
   };
+}
+
+function egressAction(family: Family): PodAction {
+  return { kind: 'egress', addresses: BOTH.filter((it) => it.family === family), affinity: 'Pod' };
 }
 
 function expectOk(outcome: KernelOutcome): void {
@@ -98,9 +128,14 @@ export interface LabPlane extends KernelDataPlane {
 }
 
 /** Both halves of a node's kernel side, as the agent has them in two threads. */
-function createLabPlane(lab: DataPlaneLab, node: NodeName, durations: Lifetimes): LabPlane {
+function createLabPlane(
+  lab: DataPlaneLab,
+  node: NodeName,
+  { durations, underlay }: { readonly durations: Lifetimes; readonly underlay: Family },
+): LabPlane {
   const token = EXAMPLE_TOKEN;
-  const options = { uplink: 'eth0', self: address(NODES[node]), execPrefix: lab.prefix(node), token };
+  const self = underlayOf(node, underlay);
+  const options = { uplink: 'eth0', self, execPrefix: lab.prefix(node), token };
   const runner = { execPrefix: options.execPrefix, deadlineMs: 5000 };
   const announcer = createAnnouncer(options);
   const commands = openCommandsIn(options.execPrefix, token);
@@ -135,20 +170,21 @@ export interface DataPlaneFixture {
   restart(node: NodeName, lifetimes?: Lifetimes): Promise<LabPlane>;
   applyAll(wish: Wish, nodes?: readonly NodeName[]): Promise<void>;
   beat(node: NodeName): Promise<void>;
+  /** Default: both addresses. */
   answerAt(node: NodeName, egress?: Address): Promise<void>;
-  /** As a planned move goes: silence, the new answer, then the sources' maps. */
+  /** As a planned move of both addresses goes: silence, the new answer, then the sources' maps. */
   moveTo(from: NodeName, to: NodeName): Promise<void>;
   counted(node: NodeName, name: string): Promise<number>;
-  /** The address answered at gw1 by a new session, default plans everywhere. */
+  /** The addresses answered at gw1 by a new session, default plans everywhere. */
   reset(): Promise<void>;
   end(): Promise<void>;
 }
 
-export function createDataPlaneFixture(name: string): DataPlaneFixture {
+export function createDataPlaneFixture(name: string, underlay: Family = 4): DataPlaneFixture {
   const lab = createDataPlaneLab(name);
   const planes = new Map<NodeName, LabPlane>();
   const plane = (node: NodeName, lifetimes = LONG): LabPlane => {
-    const found = planes.get(node) ?? createLabPlane(lab, node, lifetimes);
+    const found = planes.get(node) ?? createLabPlane(lab, node, { durations: lifetimes, underlay });
     planes.set(node, found);
     return found;
   };
@@ -162,7 +198,9 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
       return plane(node, lifetimes);
     },
     async applyAll(wish, nodes = NODE_NAMES) {
-      await Promise.all(nodes.map(async (node) => expectOk(await plane(node).apply(planFor(node, wish)))));
+      await Promise.all(
+        nodes.map(async (node) => expectOk(await plane(node).apply(planFor(node, wish, underlay)))),
+      );
     },
     async beat(node) {
       seq += 1;
@@ -173,15 +211,16 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
       seq += 1;
       expectOk(await gate.beat(SESSION, seq));
     },
-    async answerAt(node, egress = address(EGRESS)) {
+    async answerAt(node, egress) {
+      const addresses = egress === undefined ? BOTH : [egress];
       await fixture.beat(node);
-      expectOk(await plane(node).gate.arm(egress, SESSION));
+      for (const it of addresses) expectOk(await plane(node).gate.arm(it, SESSION));
       // What people and pings see follows by itself; here it is waited for.
       expectOk(await plane(node).gate.reassert());
-      plane(node).gate.announce([egress]);
+      plane(node).gate.announce(addresses);
     },
     async moveTo(from, to) {
-      expectOk(await plane(from).gate.disarm(address(EGRESS)));
+      for (const it of BOTH) expectOk(await plane(from).gate.disarm(it));
       await fixture.answerAt(to);
       await fixture.applyAll({ holder: to });
     },
@@ -191,7 +230,7 @@ export function createDataPlaneFixture(name: string): DataPlaneFixture {
         : ((await plane(node).readCounters()).packets[counter] ?? 0),
     async reset() {
       for (const node of NODE_NAMES) {
-        expectOk(await plane(node).gate.disarm(address(EGRESS)));
+        for (const it of BOTH) expectOk(await plane(node).gate.disarm(it));
         expectOk(await plane(node).gate.flush());
       }
       // An address is armed only where its port map is in the kernel, so the tunnel is there before it.
@@ -211,8 +250,8 @@ export const SERVER = `
 const net = require('net'), dgram = require('dgram');
 net.createServer((s) => { s.on('error', () => {}); s.write('from ' + s.remoteAddress.replace('::ffff:', '') + ' ' + s.remotePort + '\\n');
   s.on('data', (d) => { if (String(d).startsWith('push')) { let n = 0; const t = setInterval(() => s.write('n' + n++ + '\\n'), 20); s.on('close', () => clearInterval(t)); } else s.write(d); });
-}).listen(8080, '0.0.0.0', () => console.log('ready'));
-const u = dgram.createSocket('udp4'); u.on('message', (m, r) => u.send(m, r.port, r.address)); u.bind(8081);`;
+}).listen(8080, '::', () => console.log('ready'));
+for (const type of ['udp4', 'udp6']) { const u = dgram.createSocket({ type, ipv6Only: type === 'udp6' }); u.on('message', (m, r) => u.send(m, r.port, r.address)); u.bind(8081); }`;
 
 /** What the server says of one connection, or "error CODE ms". */
 export function seen(lab: DataPlaneLab, from: string, to = OUTSIDE): string {
@@ -224,11 +263,16 @@ setTimeout(() => end('error timeout'), 3000);`;
   return lab.run(from, process.execPath, '-e', source).trim();
 }
 
-/** One echo request from a raw socket; true if the reply came within two seconds. */
+/** One echo request from a raw socket; true if the reply came within two seconds. The kernel counts ICMPv6's checksum. */
 export function pings(lab: DataPlaneLab, from: string, to: string): boolean {
-  const source = `use Socket; socket(my $s, PF_INET, SOCK_RAW, 1) or die; my $b = pack("C2n3", 8, 0, 0, 4242, 1);
+  const [family, protocol, request, reply, head] = to.includes(':')
+    ? ['AF_INET6', 58, 128, 129, 0]
+    : ['AF_INET', 1, 8, 0, 20];
+  const place = to.includes(':') ? 'pack_sockaddr_in6' : 'pack_sockaddr_in';
+  const source = `use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6 AF_INET6); socket(my $s, ${family}, SOCK_RAW, ${protocol}) or die;
+my $b = pack("C2n3", ${request}, 0, 0, 4242, 1);
 my $c = 0; $c += $_ for unpack("n*", $b); $c = ($c & 0xffff) + ($c >> 16); substr($b, 2, 2) = pack("n", ~$c & 0xffff);
-send($s, $b, 0, pack_sockaddr_in(0, inet_aton("${to}"))); alarm 2; $SIG{ALRM} = sub { exit 1 };
-while (recv($s, my $r, 1500, 0)) { exit 0 if unpack("C", substr($r, 20, 1)) == 0 && unpack("n", substr($r, 24, 2)) == 4242 } exit 1`;
+send($s, $b, 0, ${place}(0, inet_pton(${family}, "${to}"))); alarm 2; $SIG{ALRM} = sub { exit 1 };
+while (recv($s, my $r, 1500, 0)) { exit 0 if unpack("C", substr($r, ${head}, 1)) == ${reply} && unpack("n", substr($r, ${head} + 4, 2)) == 4242 } exit 1`;
   return lab.attempt(from, 'perl', '-e', source).code === 0;
 }

@@ -1,7 +1,7 @@
 /**
  * A small network of namespaces for the data plane: a switch, a router with an outside host behind it, two gateways and
- * two workers with pods, each node with a pod bridge and a CNI-like masquerade rule. Strict reverse-path filtering
- * everywhere. Everything carries one prefix and goes with `down`.
+ * two workers with pods, each node with a pod bridge and a CNI-like masquerade rule, all of it with IPv4 and IPv6. Strict
+ * reverse-path filtering everywhere. Everything carries one prefix and goes with `down`.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -12,15 +12,24 @@ export const NODES = {
   w1: '203.0.113.21',
   w2: '203.0.113.22',
 } as const;
+export const NODES6 = {
+  gw1: '2001:db8::11',
+  gw2: '2001:db8::12',
+  w1: '2001:db8::21',
+  w2: '2001:db8::22',
+} as const;
 export type NodeName = keyof typeof NODES;
 export const NODE_NAMES = Object.keys(NODES) as readonly NodeName[]; // Object.keys forgets the literal type.
 export const PODS = {
-  p1: { node: 'w1', address: '10.244.21.5' },
-  p2: { node: 'w1', address: '10.244.21.6' },
-  p3: { node: 'w2', address: '10.244.22.5' },
-  pg: { node: 'gw1', address: '10.244.11.5' },
-} as const satisfies Readonly<Record<string, { readonly node: NodeName; readonly address: string }>>;
+  p1: { node: 'w1', address: '10.244.21.5', address6: 'fd00:244:21::5' },
+  p2: { node: 'w1', address: '10.244.21.6', address6: 'fd00:244:21::6' },
+  p3: { node: 'w2', address: '10.244.22.5', address6: 'fd00:244:22::5' },
+  pg: { node: 'gw1', address: '10.244.11.5', address6: 'fd00:244:11::5' },
+} as const satisfies Readonly<
+  Record<string, { readonly node: NodeName; readonly address: string; readonly address6: string }>
+>;
 export const OUTSIDE = '198.51.100.10';
+export const OUTSIDE6 = '2001:db8:51::10';
 
 export interface DataPlaneLab {
   readonly prefix: (namespace: string) => readonly string[];
@@ -42,7 +51,9 @@ export interface LabProgram {
   stop(): void;
 }
 
-const subnetOf = (node: NodeName): string => `10.244.${NODES[node].split('.')[3]}`;
+const numberOf = (node: NodeName): string => NODES[node].split('.')[3] ?? '';
+const subnetOf = (node: NodeName): string => `10.244.${numberOf(node)}`;
+const subnet6Of = (node: NodeName): string => `fd00:244:${numberOf(node)}:`;
 
 function topology(ns: (name: string) => string): readonly string[] {
   const lines = ['sw', 'rtr', 'ext', ...NODE_NAMES, ...Object.keys(PODS)].map(
@@ -56,6 +67,19 @@ function topology(ns: (name: string) => string): readonly string[] {
     lines.push(`link add v${pod} netns ${ns(node)} type veth peer name eth0 netns ${ns(pod)}`);
   }
   return lines;
+}
+
+/** What a flap of the uplink takes with it is only what is behind another node. */
+export function uplinkLines(node: NodeName): readonly string[] {
+  return [
+    `addr replace ${NODES[node]}/24 dev eth0`,
+    `addr replace ${NODES6[node]}/64 dev eth0 nodad`,
+    'route replace default via 203.0.113.1',
+    'route replace ::/0 via 2001:db8::1',
+    ...NODE_NAMES.filter((other) => other !== node).map(
+      (other) => `route replace ${subnet6Of(other)}:/64 via ${NODES6[other]}`,
+    ),
+  ];
 }
 
 /** Lines of an `ip -batch` inside one namespace. */
@@ -72,18 +96,34 @@ function configurations(): ReadonlyMap<string, readonly string[]> {
     ],
     [
       'rtr',
-      [...up, 'link set eth1 up', 'addr add 203.0.113.1/24 dev eth0', 'addr add 198.51.100.1/24 dev eth1'],
+      [
+        ...up,
+        'link set eth1 up',
+        'addr add 203.0.113.1/24 dev eth0',
+        'addr add 198.51.100.1/24 dev eth1',
+        'addr add 2001:db8::1/64 dev eth0 nodad',
+        'addr add 2001:db8:51::1/64 dev eth1 nodad',
+      ],
     ],
-    ['ext', [...up, `addr add ${OUTSIDE}/24 dev eth0`, 'route add default via 198.51.100.1']],
+    [
+      'ext',
+      [
+        ...up,
+        `addr add ${OUTSIDE}/24 dev eth0`,
+        `addr add ${OUTSIDE6}/64 dev eth0 nodad`,
+        'route add default via 198.51.100.1',
+        'route add ::/0 via 2001:db8:51::1',
+      ],
+    ],
   ]);
   for (const node of NODE_NAMES) {
     result.set(node, [
       ...up,
-      `addr add ${NODES[node]}/24 dev eth0`,
-      'route add default via 203.0.113.1',
+      ...uplinkLines(node),
       'link add cni0 type bridge forward_delay 0',
       'link set cni0 up',
       `addr add ${subnetOf(node)}.1/24 dev cni0`,
+      `addr add ${subnet6Of(node)}:1/64 dev cni0 nodad`,
       ...NODE_NAMES.filter((other) => other !== node).map(
         (other) => `route add ${subnetOf(other)}.0/24 via ${NODES[other]}`,
       ),
@@ -92,13 +132,22 @@ function configurations(): ReadonlyMap<string, readonly string[]> {
         .map(([pod]) => `link set v${pod} master cni0 up`),
     ]);
   }
-  for (const [pod, { node, address }] of Object.entries(PODS)) {
-    result.set(pod, [...up, `addr add ${address}/24 dev eth0`, `route add default via ${subnetOf(node)}.1`]);
+  for (const [pod, { node, address, address6 }] of Object.entries(PODS)) {
+    result.set(pod, [
+      ...up,
+      `addr add ${address}/24 dev eth0`,
+      `addr add ${address6}/64 dev eth0 nodad`,
+      `route add default via ${subnetOf(node)}.1`,
+      `route add ::/0 via ${subnet6Of(node)}:1`,
+    ]);
   }
   return result;
 }
 
 const MASQUERADE = `table ip cni { chain post { type nat hook postrouting priority srcnat; ip saddr 10.244.0.0/16 ip daddr != 10.244.0.0/16 masquerade
+  }
+}
+table ip6 cni { chain post { type nat hook postrouting priority srcnat; ip6 saddr fd00:244::/32 ip6 daddr != fd00:244::/32 masquerade
   }
 }
 `;
@@ -120,7 +169,8 @@ export function createDataPlaneLab(name: string): DataPlaneLab {
   execFileSync('ip', ['-batch', '-'], { input: `${topology(ns).join('\n')}\n` });
   for (const [namespace, lines] of configurations())
     execute(namespace, ['ip', '-batch', '-'], `${lines.join('\n')}\n`);
-  for (const router of ['rtr', ...NODE_NAMES]) execute(router, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+  for (const router of ['rtr', ...NODE_NAMES])
+    execute(router, ['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']);
   for (const node of NODE_NAMES) {
     execute(node, [
       'sysctl',

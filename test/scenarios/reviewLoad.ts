@@ -11,6 +11,17 @@ const STORED_EACH = 50;
 /** Every third is refused. */
 const DENIED_EACH = 3;
 const FAILURES_KEPT_MAX = 100;
+const OFF_EVERY_LINK = '192.0.2.1/32';
+
+/** Nothing of a dry run lasts, so that it may have the address of another. */
+function dryHost(index: number): number {
+  return 100 + (index % 100);
+}
+
+/** A stored policy has its address until the controller has let it go: the next one with the same comes fifty seconds later. */
+function storedHost(index: number): number {
+  return 200 + (Math.floor(index / STORED_EACH) % 50);
+}
 
 export interface LoadReport {
   readonly allowed: number;
@@ -74,8 +85,7 @@ async function create(client: KubeClient, index: number, record: Recording): Pro
   const denied = index % DENIED_EACH === 0;
   const stored = !denied && index % STORED_EACH === 1;
   const name = `load-${index}`;
-  // Off every link, or one of a hundred that nobody else here has.
-  const cidr = denied ? '192.0.2.1/32' : `203.0.113.${100 + (index % 100)}/32`;
+  const cidr = denied ? OFF_EVERY_LINK : `203.0.113.${stored ? storedHost(index) : dryHost(index)}/32`;
   const body = {
     apiVersion: `${EGRESS_POLICY.group}/${EGRESS_POLICY.version}`,
     kind: EGRESS_POLICY.kind,

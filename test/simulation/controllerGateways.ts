@@ -26,7 +26,7 @@ import {
 import { becomeProven, type Deaths, NO_DEATHS } from '../../failover/core/ownership/deaths.ts';
 import type { Outgoing } from '../../failover/core/ownership/voter.ts';
 import type { VoterConfig } from '../../failover/core/ownership/voterConfig.ts';
-import { makeAddress } from '../../policy/address.ts';
+import { formatAddress, makeAddress } from '../../policy/address.ts';
 import { makeCidr } from '../../policy/cidr.ts';
 
 /** A gateway's kernel answers for so long after its last heartbeat. */
@@ -267,7 +267,10 @@ export class Gateways {
       dataPlaneReady: ready,
       healthy,
       healthMessage: healthy ? '' : 'its probes fail',
-      onLink: [{ cidr: makeCidr(4, 0xcb007100n, 24), interfaceName: 'eth0' }],
+      onLink: [makeCidr(4, 0xcb007100n, 24), makeCidr(6, 0x20010db8n << 96n, 64)].map((cidr) => ({
+        cidr,
+        interfaceName: 'eth0',
+      })),
       addresses: session === 0 ? [] : statements(gateway),
       dead: [...deaths.verdicts]
         .map(([other, dead]) => ({ gateway: other, session: dead }))
@@ -313,7 +316,7 @@ function confirmedVersions({ egressIps }: Gateway): ReadonlyMap<string, number> 
 
 function statements({ name, session, egressIps, addresses }: Gateway): readonly AddressStatement[] {
   return [...egressIps.values()].flatMap((egressIp): readonly AddressStatement[] => {
-    const { kernel, releasedEpoch } = addresses.get(egressIp.name) ?? SILENT;
+    const { kernel, releasedEpoch } = addresses.get(formatAddress(egressIp.address)) ?? SILENT;
     const base = { address: egressIp.address, session, blocksVersion: egressIp.blocksVersion };
     switch (kernel.kind) {
       case 'armed':

@@ -25,7 +25,7 @@ import type { GatewayLease } from '../../failover/core/controller/sessions.ts';
 import type { EgressIp } from '../../failover/core/egressIp.ts';
 import type { GatewayNode, PortDemand } from '../../failover/core/gatewayNode.ts';
 import type { VoterConfig } from '../../failover/core/ownership/voterConfig.ts';
-import { makeAddress } from '../../policy/address.ts';
+import { formatAddress, makeAddress } from '../../policy/address.ts';
 import type { NodeFacts, Policy } from '../../policy/model.ts';
 import { GATEWAY_LABEL, VOTERS_CONFIG_MAP, ZONE_LABEL } from '../../policy/names.ts';
 import { ok } from '../../policy/result.ts';
@@ -419,7 +419,7 @@ export class World {
 
   #check(): void {
     for (const { egressIp } of this.egressIps()) {
-      const answering = this.answering(egressIp.name);
+      const answering = this.answering(formatAddress(egressIp.address));
       if (answering.length > 1)
         this.violations.push(`${this.nowMs} ms: ${egressIp.name} is answered by ${answering.join(' and ')}`);
       const taken = new Set<number>();

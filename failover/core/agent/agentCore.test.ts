@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { formatAddress, makeAddress } from '../../../policy/address.ts';
+import { egressIpName, formatAddress, makeAddress } from '../../../policy/address.ts';
 import { makeCidr } from '../../../policy/cidr.ts';
-import type { Policy } from '../../../policy/model.ts';
+import type { Address, Policy } from '../../../policy/model.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
 import type { Holding } from '../ownership/messages.ts';
@@ -19,6 +19,7 @@ import type { ObservedNode } from './reportNode.ts';
 
 const EGRESS = makeAddress(4, 0xcb00710an); // 203.0.113.10
 const NAME = formatAddress(EGRESS);
+const EGRESS6 = makeAddress(6, (0x20010db8n << 96n) | 0x100n); // 2001:db8::100
 const SELF: SessionRef = { gateway: 'gw-1', session: 5 };
 const OTHER: SessionRef = { gateway: 'gw-2', session: 3 };
 
@@ -230,10 +231,72 @@ describe('an agent', () => {
     expect(lastOf(run([gone], state).effects, 'assign')?.assignments.size).toBe(0);
   });
 
-  test('passes no IPv6 address on: it is not served', () => {
-    const six = egressIp({ name: 'fd00--1', address: makeAddress(6, 1n) });
-    const event: AgentEvent = { kind: 'viewed', view: view({ egressIps: new Map([['fd00--1', six]]) }) };
-    expect(lastOf(run([event]).effects, 'assign')?.assignments.size).toBe(0);
+  test('an IPv6 address goes by its text where kernels and neighbours are spoken to, whatever its object is named', () => {
+    const text = formatAddress(EGRESS6);
+    const six = egressIp({ name: egressIpName(EGRESS6), address: EGRESS6 });
+    const viewed: AgentEvent = { kind: 'viewed', view: view({ egressIps: new Map([[six.name, six]]) }) };
+    const planned = run([viewed, applied, ownership({ released: new Map() }), applied]);
+    expect(lastOf(planned.effects, 'assign')?.assignments.get(text)).toMatchObject({
+      address: text,
+      blocksVersion: 2,
+    });
+    const held = { ...holding(4, 0), address: text };
+    const answering = run([ownership({ holdings: [held], released: new Map() }), applied], planned.state);
+    expect(lastReport(answering.effects)?.addresses).toMatchObject([{ address: text, state: 'Answering' }]);
+    expect(lastPlan(answering.effects)?.addresses).toMatchObject([{ holder: 'gw-1' }]);
+    const released = run([ownership({ released: new Map([[text, 4]]) }), applied], answering.state);
+    expect(lastReport(released.effects)?.addresses).toMatchObject([{ address: text, state: 'Standby' }]);
+    const other = { ...holding(5, 0), address: text };
+    const moved = run([{ kind: 'heard', session: OTHER, holdings: [other] }], released.state);
+    expect(lastPlan(moved.effects)?.addresses).toMatchObject([{ holder: 'gw-2' }]);
+  });
+
+  describe.each([
+    { served: 'both families', pools: [EGRESS, EGRESS6], pods: { 4: NAME, 6: formatAddress(EGRESS6) } },
+    { served: 'IPv4 alone', pools: [EGRESS], pods: { 4: NAME, 6: 'refuse' } },
+    { served: 'IPv6 alone', pools: [EGRESS6], pods: { 4: 'refuse', 6: formatAddress(EGRESS6) } },
+  ])('with pools of $served', ({ pools, pods }) => {
+    const both: Policy = {
+      ...policy,
+      failureMode: 'Open',
+      destinations: [makeCidr(4, 0n, 0), makeCidr(6, 0n, 0)],
+      pools: pools.map((address) => ({
+        range: { family: address.family, first: address.value, last: address.value },
+        shared: false,
+        text: '',
+        path: '',
+      })),
+    };
+    const egressIps = pools.map((address) => egressIp({ name: egressIpName(address), address }));
+    const viewOf = (addresses: readonly Address[]): AgentView =>
+      view({
+        pods: new Map([['default/my-app-1', { ...pod, addresses }]]),
+        policies: new Map([['uid-p', both]]),
+        egressIps: new Map(egressIps.map((it) => [it.name, it])),
+      });
+
+    test('a pod leaves with an address of the family of where it goes, or not at all', () => {
+      const addresses = [makeAddress(4, 0x0af40105n), makeAddress(6, 0xfd00n << 112n)];
+      const plan = lastPlan(run([{ kind: 'viewed', view: viewOf(addresses) }]).effects);
+      const actions = plan?.pods.map(({ address, routes }) => [
+        address.family,
+        routes.map(({ range, action }) => [
+          range.family,
+          action.kind === 'egress' ? action.addresses.map(formatAddress).join() : action.kind,
+        ]),
+      ]);
+      expect(actions).toEqual([
+        [4, [[4, pods[4]]]],
+        [6, [[6, pods[6]]]],
+      ]);
+    });
+
+    test('ports are wanted on addresses of the families that the node’s pods have', () => {
+      const { effects } = run([{ kind: 'viewed', view: viewOf([makeAddress(4, 0x0af40105n)]) }]);
+      expect(lastReport(effects)?.demand.map(({ address }) => address)).toEqual(
+        pods[4] === 'refuse' ? [] : [NAME],
+      );
+    });
   });
 
   test('states that it answers only once the ownership thread has it confirmed, by which right', () => {

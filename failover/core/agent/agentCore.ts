@@ -8,6 +8,7 @@
  *
  * Relies on the runner to carry effects out and to report each one's outcome. Leaves the wire and the clock to it.
  */
+import { formatAddress } from '../../../policy/address.ts';
 import type { NodeDataPlane } from '../dataPlane.ts';
 import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
@@ -28,7 +29,7 @@ export interface OwnershipReport {
   readonly session: number;
   /** The kernel answers for these. */
   readonly holdings: readonly Holding[];
-  /** EgressIP name → the epoch below which this session will never answer for it. */
+  /** Address as text → the epoch below which this session will never answer for it. */
   readonly released: ReadonlyMap<string, number>;
   readonly dead: readonly SessionRef[];
   readonly config: VoterConfig | undefined;
@@ -51,7 +52,7 @@ export interface AgentState {
   readonly health: Health | undefined;
   /** Those that the ownership thread confirmed. */
   readonly peerKeys: PeerKeyIds;
-  /** EgressIP name → what gateways said by datagram, the newest word of each. */
+  /** Address as text → what gateways said by datagram, the newest word of each. */
   readonly heard: ReadonlyMap<string, readonly Claim[]>;
   readonly applying: ReadonlyMap<string, number> | undefined;
   readonly applyWanted: boolean;
@@ -192,7 +193,8 @@ function reconcileApply(state: AgentState, view: AgentView): AgentStep {
 }
 
 function forgetGone(heard: AgentState['heard'], { egressIps }: AgentView): AgentState['heard'] {
-  return new Map([...heard].filter(([name]) => egressIps.has(name)));
+  const known = new Set([...egressIps.values()].map(({ address }) => formatAddress(address)));
+  return new Map([...heard].filter(([address]) => known.has(address)));
 }
 
 /** The ownership thread hears of assignments whose ports are in the kernel: whoever sends here has to find its way. */

@@ -1,4 +1,8 @@
-/** What the API says, as the ownership core takes it in: the assignments, dead sessions, and who let go of what. */
+/**
+ * What the API says, as the ownership core takes it in: the assignments, dead sessions, and who let go of what. There an
+ * address goes by its text, for the kernel and the neighbours are spoken to; an object's name has no colons.
+ */
+import { formatAddress } from '../../../policy/address.ts';
 import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
@@ -17,12 +21,10 @@ export function assignmentsOf(
   confirmed: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, Assignment> {
   return new Map(
-    [...egressIps.values()]
-      .filter(({ address }) => address.family === 4)
-      .map(({ name, epoch, order, fence }) => [
-        name,
-        { address: name, epoch, order, fence, blocksVersion: confirmed.get(name) },
-      ]),
+    [...egressIps.values()].map(({ name, address, epoch, order, fence }) => {
+      const text = formatAddress(address);
+      return [text, { address: text, epoch, order, fence, blocksVersion: confirmed.get(name) }];
+    }),
   );
 }
 
@@ -30,17 +32,19 @@ export function wordOf(view: AgentView): ApiWord {
   return { dead: deadSessions(view), released: releases(view) };
 }
 
-/** EgressIP name → the highest right that somebody states, through the API, to answer by. */
+/** Address → the highest right that somebody states, through the API, to answer by. */
 export function statedRights({ egressIps, gatewayNodes }: AgentView): ReadonlyMap<string, Right> {
   const rights = new Map<string, Right>();
-  for (const egressIp of egressIps.values())
+  for (const egressIp of egressIps.values()) {
+    const text = formatAddress(egressIp.address);
     for (const gateway of gatewayNodes.values()) {
       const statement = statementOf(gateway, egressIp);
-      const known = rights.get(egressIp.name);
+      const known = rights.get(text);
       if (statement?.state !== 'Answering') continue;
       if (known === undefined || compareRights(statement, known) > 0)
-        rights.set(egressIp.name, { epoch: statement.epoch, index: statement.index });
+        rights.set(text, { epoch: statement.epoch, index: statement.index });
     }
+  }
   return rights;
 }
 
@@ -64,7 +68,7 @@ function releases({ egressIps, gatewayNodes }: AgentView): readonly Release[] {
       const statement = gateway === undefined ? undefined : statementOf(gateway, egressIp);
       if (statement === undefined || statement.state === 'Answering') return [];
       if (statement.session !== session.session) return [];
-      return [{ session, address: egressIp.name, epoch: statement.epoch }];
+      return [{ session, address: formatAddress(egressIp.address), epoch: statement.epoch }];
     }),
   );
 }

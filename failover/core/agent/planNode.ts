@@ -5,8 +5,8 @@
  */
 
 import { formatAddress } from '../../../policy/address.ts';
-import { hostCidr } from '../../../policy/cidr.ts';
-import type { Cidr } from '../../../policy/model.ts';
+import { formatCidr, hostCidr } from '../../../policy/cidr.ts';
+import type { Address, Cidr } from '../../../policy/model.ts';
 import type { EgressAddressPlan, NodeDataPlane, TunnelEndpoint } from '../dataPlane.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { GatewayNode } from '../gatewayNode.ts';
@@ -32,7 +32,7 @@ export interface NodePlan {
 export interface KnownAnswers {
   /** What our own kernel answers for. */
   readonly holdings: readonly Holding[];
-  /** EgressIP name → what other gateways said by datagram. */
+  /** Address as text → what other gateways said by datagram. */
   readonly heard: ReadonlyMap<string, readonly Claim[]>;
   /** Where the last plan sent. */
   readonly holders: ReadonlyMap<string, Holder>;
@@ -46,7 +46,6 @@ export function planNode(view: AgentView, selection: PodSelection, known: KnownA
   const versions = new Map<string, number>();
   const holders = new Map<string, Holder>();
   for (const egressIp of view.egressIps.values()) {
-    if (egressIp.address.family !== 4) continue;
     const holder = chooseHolder(view, egressIp, { ...known, others });
     versions.set(egressIp.name, egressIp.blocksVersion);
     if (holder !== undefined) holders.set(egressIp.name, holder);
@@ -58,7 +57,7 @@ export function planNode(view: AgentView, selection: PodSelection, known: KnownA
       uplink: view.uplink,
       peers: others.flatMap(peerOf),
       direct: directNetworks(view),
-      addresses: addresses.toSorted((a, b) => (a.address.value < b.address.value ? -1 : 1)),
+      addresses: addresses.toSorted((a, b) => compareAddresses(a.address, b.address)),
       pods: selection.pods,
     },
     versions,
@@ -75,8 +74,9 @@ function chooseHolder(
   egressIp: EgressIp,
   known: KnownAnswers & { readonly others: readonly GatewayNode[] },
 ): Holder | undefined {
-  const remote = decideHolder(egressIp, known.others, known.heard.get(egressIp.name) ?? []);
-  const own = known.holdings.find(({ address }) => address === egressIp.name);
+  const text = formatAddress(egressIp.address);
+  const remote = decideHolder(egressIp, known.others, known.heard.get(text) ?? []);
+  const own = known.holdings.find(({ address }) => address === text);
   if (own !== undefined && (remote === undefined || compareRights(own.right, remote.right) >= 0)) {
     return { node: view.node, blocksVersion: egressIp.blocksVersion };
   }
@@ -126,7 +126,7 @@ function peerOf(gateway: GatewayNode): readonly TunnelEndpoint[] {
 function directNetworks(view: AgentView): readonly Cidr[] {
   const networks = new Map<string, Cidr>();
   const add = (cidr: Cidr): void => {
-    if (cidr.family === 4) networks.set(`${cidr.network}/${cidr.prefix}`, cidr);
+    networks.set(formatCidr(cidr), cidr);
   };
   for (const cidr of view.serviceCidrs) add(cidr);
   for (const node of view.nodes.values()) {
@@ -134,6 +134,10 @@ function directNetworks(view: AgentView): readonly Cidr[] {
     for (const address of node.addresses) add(hostCidr(address));
   }
   return [...networks.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, cidr]) => cidr);
+}
+
+function compareAddresses(a: Address, b: Address): number {
+  return a.family - b.family || (a.value < b.value ? -1 : 1);
 }
 
 /** EgressIPs of this node's demand that are worth asking ports for, as text, sorted. */

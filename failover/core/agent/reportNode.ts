@@ -109,9 +109,10 @@ function stateAddresses({
   const { session, holdings, released } = ownership;
   const rights = new Map(holdings.map(({ address, right }) => [address, right]));
   return sortedEgressIps(view).flatMap(({ name, address, fence }): NodeReport['addresses'] => {
-    const [blocksVersion, right, epoch] = [confirmed.get(name), rights.get(name), released.get(name)];
+    const text = formatAddress(address);
+    const [blocksVersion, right, epoch] = [confirmed.get(name), rights.get(text), released.get(text)];
     if (session === 0 || blocksVersion === undefined) return [];
-    const base = { address: formatAddress(address), session, blocksVersion };
+    const base = { address: text, session, blocksVersion };
     if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
     if (epoch === undefined) return [];
     const state = fence.some(({ gateway }) => gateway === view.node) ? 'Released' : 'Standby';

@@ -4,7 +4,7 @@
  * who won a conflict, the same on every node.
  */
 import { formatAddress } from '../../../policy/address.ts';
-import type { Address, Policy } from '../../../policy/model.ts';
+import type { Address, Family, Policy } from '../../../policy/model.ts';
 import { flattenRoutes } from '../../../policy/precedence.ts';
 import { matchesSelector } from '../../../policy/selector.ts';
 import type { PodAction, PodPlan, PodRoute } from '../dataPlane.ts';
@@ -34,9 +34,11 @@ export function selectPods(view: AgentView): PodSelection {
       selected.set(policy.ref.uid, (selected.get(policy.ref.uid) ?? 0) + 1);
     }
     const routes = routesOf(pod, policies);
-    for (const address of routes.flatMap(servingAddresses)) wanted.add(formatAddress(address));
     for (const address of pod.addresses) {
-      if (address.family === 4) pods.push({ address, routes });
+      const own = routes.filter(({ range }) => range.family === address.family);
+      if (own.length === 0) continue;
+      pods.push({ address, routes: own });
+      for (const serving of own.flatMap(servingAddresses)) wanted.add(formatAddress(serving));
     }
   }
   return { pods, selected, wanted };
@@ -98,16 +100,17 @@ function selects(
 
 function routesOf(pod: LocalPod, programmed: readonly ProgrammedPolicy[]): readonly PodRoute[] {
   const byUid = new Map(programmed.map((it) => [it.policy.ref.uid, it]));
-  return flattenRoutes(programmed.map(({ policy }) => policy))
-    .filter(({ range }) => range.family === 4)
-    .map(({ range, policy }) => {
-      const owner = policy === 'direct' ? undefined : byUid.get(policy.ref.uid);
-      return { range, action: owner === undefined ? { kind: 'direct' } : actionOf(pod, owner) };
-    });
+  return flattenRoutes(programmed.map(({ policy }) => policy)).map(({ range, policy }) => {
+    const owner = policy === 'direct' ? undefined : byUid.get(policy.ref.uid);
+    return { range, action: owner === undefined ? { kind: 'direct' } : actionOf(pod, owner, range.family) };
+  });
 }
 
-function actionOf(pod: LocalPod, { policy, egressIps }: ProgrammedPolicy): PodAction {
-  const placed = egressIps.filter((it) => it.address.family === 4 && it.order.length > 0);
+/** What goes to destinations of a family leaves with an address of that family, or not at all. */
+function actionOf(pod: LocalPod, { policy, egressIps }: ProgrammedPolicy, family: Family): PodAction {
+  // Nobody meant these to leave with a node's address: `Open` is about gateways that are not there.
+  if (!policy.pools.some(({ range }) => range.family === family)) return { kind: 'refuse' };
+  const placed = egressIps.filter((it) => it.address.family === family && it.order.length > 0);
   if (placed.length === 0) return policy.failureMode === 'Open' ? { kind: 'direct' } : { kind: 'refuse' };
   const addresses = placed.map(({ address }) => address);
   if (policy.strategy === 'Failover')

@@ -24,7 +24,7 @@ export interface Claim {
 }
 
 /**
- * One claim for each address that is wanted or has an object, by name. IPv6 is not served yet.
+ * One claim for each address that is wanted or has an object, by name.
  * @param policies accepted and not being deleted, oldest first
  */
 export function decideClaims(policies: readonly Policy[], view: ControllerView): readonly Claim[] {
@@ -80,7 +80,6 @@ function wantedAddresses(policies: readonly Policy[]): ReadonlyMap<string, Wante
   const wanted = new Map<string, Wanted>();
   for (const policy of policies) {
     for (const { range } of policy.pools) {
-      if (range.family !== 4) continue;
       for (const address of addressesOf(range, POLICY_ADDRESSES_MAX)) {
         const name = egressIpName(address);
         wanted.set(name, { address, owners: [...(wanted.get(name)?.owners ?? []), policy] });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { egressIpName, formatAddress, makeAddress } from '../../../policy/address.ts';
 import { FINALIZER, GATEWAY_LABEL, ZONE_LABEL } from '../../../policy/names.ts';
 import { refused } from '../../../policy/result.ts';
 import { LEASE_MS, SESSION_MS, VERDICT_MS } from '../../../test/simulation/controllerGateways.ts';
@@ -61,6 +62,31 @@ describe('a policy', () => {
       ['Available', 'True', 'Redundant'],
     ]);
     expect(world.policy('p')?.finalizers).toEqual([FINALIZER]);
+    expect(world.violations).toEqual([]);
+  });
+
+  test('gets an IPv6 address placed as an IPv4 one, under a name without colons', () => {
+    const six = makeAddress(6, (0x20010db8n << 96n) | 0x100n);
+    const [text, name] = [formatAddress(six), egressIpName(six)];
+    const world = worldWith([10], {});
+    const [four] = policyOf('q', [11]).pools;
+    const pool = {
+      range: { family: 6, first: six.value, last: six.value },
+      shared: false,
+      text,
+      path: '',
+    } as const;
+    world.addPolicy(policyOf('q', [11], { pools: four === undefined ? [pool] : [four, pool] }));
+    const available = (): boolean => condition(world, 'q', 'Available')?.reason === 'Redundant';
+    expect(world.run(3000, () => settled(world, name) && available())).toBe(true);
+    expect(world.answering(text)).toEqual([holderOf(world, name)]);
+    expect(world.egressIp(name)?.egressIp.order).toHaveLength(3);
+    expect(world.policy('q')?.status?.addresses.map(({ address: it }) => it)).toEqual(['203.0.113.11', text]);
+    world.kill(holderOf(world, name));
+    const before = holderOf(world, name);
+    expect(
+      world.run(TAKEOVER_MS + 3000, () => settled(world, name) && holderOf(world, name) !== before),
+    ).toBe(true);
     expect(world.violations).toEqual([]);
   });
 

@@ -49,7 +49,7 @@ export function decidePolicyStatus(
   const findings: Readonly<Record<string, Finding>> = {
     Accepted: accepted,
     Programmed: accepted.holds ? programmed : notAccepted(accepted),
-    Available: accepted.holds ? judgeAvailable(object, served, view) : notAccepted(accepted),
+    Available: accepted.holds ? judgeAvailable(served, view) : notAccepted(accepted),
     ...judgeContested(verdict),
   };
   const time = formatTimestamp(wallMs);
@@ -124,16 +124,7 @@ function judgeProgrammed(served: readonly ServedAddress[], view: ControllerView)
   return { holds: false, reason: 'InProgress', message: `not yet at its holder: ${namesOf(missing)}` };
 }
 
-function judgeAvailable(
-  { parsed }: PolicyObject,
-  served: readonly ServedAddress[],
-  { gatewayNodes }: ControllerView,
-): Finding {
-  const hasV6 = parsed.kind === 'ok' && parsed.value.pools.some(({ range }) => range.family === 6);
-  if (hasV6) {
-    const message = 'IPv6 egress addresses are not served yet; the IPv4 ones are';
-    return { holds: false, reason: 'FamilyNotServed', message };
-  }
+function judgeAvailable(served: readonly ServedAddress[], { gatewayNodes }: ControllerView): Finding {
   const silent = served.filter(({ status }) => status.gateway === '');
   const unplaced = silent.filter(({ plan }) => plan.eligible.length === 0);
   if (unplaced.length > 0)

@@ -4,6 +4,7 @@
  * with keys and values in one spelling, so that equal means equal.
  */
 
+import type { Family } from '../../../policy/model.ts';
 import { ADDRESSES_MAX, TOKEN_SET, writtenByPackets } from './kernelCommands.ts';
 
 export const TABLE = 'sallyport';
@@ -20,13 +21,28 @@ export const MANAGED = {
   'inet steering': 'type mark : mark;',
   'inet translations': 'type mark : verdict;',
   'inet pods': 'type ipv4_addr : verdict;',
+  'inet egress_ips6': 'type ipv6_addr;',
+  'inet direct6': 'type ipv6_addr; flags interval;',
+  'inet blocks6': 'type ipv6_addr . inet_service : mark;',
+  'inet block_ids6': 'typeof ip6 daddr . icmpv6 id : meta mark;',
+  'inet peers6': 'typeof ip6 saddr . @th,176,48;',
+  'inet egress_marks6': 'type ipv6_addr : mark;',
+  'inet pods6': 'type ipv6_addr : verdict;',
   'netdev tokens': TOKEN_SET,
   'netdev egress_gateways': `type ipv4_addr : mark; ${writtenByPackets(ADDRESSES_MAX)}`,
+  'netdev egress_gateways6': `type ipv6_addr : mark; ${writtenByPackets(ADDRESSES_MAX)}`,
   'netdev gateway_macs': 'type mark : ether_addr;',
   'netdev node_macs': 'type mark : ether_addr;',
 } as const;
 export type ManagedName = keyof typeof MANAGED;
 export const MANAGED_NAMES = Object.keys(MANAGED) as readonly ManagedName[]; // Object.keys forgets the literal type.
+
+/** Those that each family has one of. */
+type FamilyName = { readonly [N in ManagedName]: `${N}6` extends ManagedName ? N : never }[ManagedName];
+
+export function ofFamily(name: FamilyName, family: Family): ManagedName {
+  return family === 4 ? name : `${name}6`;
+}
 
 /** Key → value; a set's elements have the value ''. */
 export type Elements = ReadonlyMap<string, string>;

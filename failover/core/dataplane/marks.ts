@@ -17,6 +17,14 @@ export const INDEX_MAX = 0x3fff;
 /** This node's own index, on every node. */
 export const SELF_INDEX = 1;
 
+/** The meaning of the indices on one node. */
+export interface Indices {
+  /** By egress IP as text. */
+  readonly egress: ReadonlyMap<string, number>;
+  /** By node name. */
+  readonly nodes: ReadonlyMap<string, number>;
+}
+
 export function egressMark(index: number): number {
   return EGRESS_FLAG | checked(index);
 }

@@ -3,6 +3,7 @@
  * that starts again finds nothing to change. Relies on the JSON schema of libnftables-json(5), version 1.
  */
 import { parseAddress } from '../../../policy/address.ts';
+import { prefixText } from './addressRanges.ts';
 import {
   CONTENT_CHAIN,
   type Elements,
@@ -11,7 +12,6 @@ import {
   type ManagedName,
   TABLE,
 } from './kernelState.ts';
-import { rangeText } from './renderElements.ts';
 
 export interface ParsedTables {
   readonly state: KernelState;
@@ -87,6 +87,5 @@ function spell(value: unknown): string {
 function spellPrefix(prefix: JsonObject): string {
   const address = parseAddress(String(prefix.addr));
   if (address.kind !== 'ok') return JSON.stringify(prefix);
-  const size = 1n << BigInt(32 - Number(prefix.len));
-  return rangeText(address.value.value, address.value.value + size - 1n);
+  return prefixText(address.value, Number(prefix.len));
 }

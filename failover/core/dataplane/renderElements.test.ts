@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest';
+import { parseAddress } from '../../../policy/address.ts';
+import { hostCidr, makeCidr } from '../../../policy/cidr.ts';
+import type { Address } from '../../../policy/model.ts';
 import { examplePlan } from '../../../test/lab/dataPlaneExample.ts';
+import type { NodeDataPlane } from '../dataPlane.ts';
 import type { KernelState } from './kernelState.ts';
 import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, RETURN_FLAG, ROUTE_FLAG } from './marks.ts';
 import { renderElements } from './renderElements.ts';
@@ -60,4 +64,102 @@ test('overlapping and neighbouring networks become disjoint intervals', () => {
     '10.244.0.0-10.244.255.255',
     '203.0.113.11-203.0.113.12',
   ]);
+});
+
+const text = (it: string): Address => {
+  const parsed = parseAddress(it);
+  if (parsed.kind !== 'ok') throw new Error(it);
+  return parsed.value;
+};
+const six: NodeDataPlane = {
+  ...plan,
+  direct: [...plan.direct, makeCidr(6, text('fd00:244::').value, 32), hostCidr(text('2001:db8::11'))],
+  addresses: [
+    ...plan.addresses,
+    {
+      address: text('2001:db8::100'),
+      holder: 'gw-1',
+      blocks: [{ node: 'worker-1', first: 1280, last: 1407 }],
+      usable: [
+        { first: 1280, last: 1343 },
+        { first: 2048, last: 2111 },
+      ],
+    },
+  ],
+  pods: [
+    {
+      address: text('fd00:244:21::5'),
+      routes: [
+        { family: 6, first: 0n, last: (1n << 128n) - 1n } as const,
+        { family: 4, first: 0n, last: 0xffff_ffffn } as const,
+      ].map((range) => ({
+        range,
+        action: {
+          kind: 'egress',
+          addresses: ['203.0.113.100', '2001:db8::100'].map(text),
+          affinity: 'Pod',
+        },
+      })),
+    },
+  ],
+};
+
+test('what is of IPv6 goes into sets and maps of its own, and shares nothing but marks', () => {
+  const { elements } = renderElements(six, NOTHING);
+  const of = (name: string) =>
+    Object.fromEntries([...elements].find(([it]) => it === name)?.[1] ?? new Map<string, string>());
+  const [mark] = Object.values(of('inet egress_marks6'));
+  expect(Object.keys(of('inet egress_ips6'))).toEqual(['2001:db8::100']);
+  expect(Object.values(of('inet egress_marks'))).not.toContain(mark);
+  expect(Object.keys(of('inet blocks6'))).toEqual(['2001:db8::100 . 1280', '2001:db8::100 . 1344']);
+  expect(of('inet block_ids6')).toEqual(of('inet blocks6'));
+  expect(Object.keys(of('inet direct6'))).toEqual([
+    '2001:db8::11',
+    'fd00:244::-fd00:244:ffff:ffff:ffff:ffff:ffff:ffff',
+  ]);
+  expect(Object.keys(of('netdev egress_gateways6'))).toEqual(['2001:db8::100']);
+  const before = renderElements(plan, NOTHING);
+  for (const name of ['inet egress_ips', 'inet blocks', 'inet direct', 'netdev egress_gateways'] as const)
+    expect(elements.get(name)).toEqual(before.elements.get(name));
+});
+
+test('a pod of IPv6 has its routes of IPv6 alone, with an address of IPv6', () => {
+  const state = renderElements(six, NOTHING);
+  const [chain] = [...(state.elements.get('inet pods6')?.values() ?? [])];
+  const [mark] = [...(state.elements.get('inet egress_marks6')?.values() ?? [])];
+  expect(state.elements.get('inet pods')?.size).toBe(0);
+  expect(state.chains.get(chain?.replace('goto ', '') ?? '')).toEqual([`meta mark set ${mark} goto steer`]);
+});
+
+test('each range of an IPv6 address has a chain, and what has no ports leaves by none', () => {
+  const state = renderElements(six, NOTHING);
+  const mark = state.elements.get('inet egress_marks6')?.get('2001:db8::100') ?? '';
+  const rules = (verdict: string): readonly string[] => state.chains.get(verdict.replace('goto ', '')) ?? [];
+  const [choice = '', last] = rules(state.elements.get('inet translations')?.get(mark) ?? '');
+  expect(last).toBe('counter name no_block drop');
+  const chains = [...choice.matchAll(/goto (translate_\w+)/g)].map(([, name = '']) => rules(name));
+  expect(chains).toEqual(
+    ['1280-1343', '2048-2111'].map((range) => [
+      `meta l4proto { tcp, udp, icmpv6, sctp } snat ip6 to [2001:db8::100]:${range}`,
+      'counter name no_block drop',
+    ]),
+  );
+});
+
+test('over a tunnel of IPv6 the peers are those that have an address of it', () => {
+  const [first, ...rest] = plan.peers;
+  const self = { ...plan.self, address: text('2001:db8::21') };
+  const peers = first === undefined ? [] : [{ ...first, address: text('2001:db8::11') }, ...rest];
+  const { elements } = renderElements({ ...six, self, peers }, NOTHING);
+  expect([...(elements.get('inet peers6')?.keys() ?? [])]).toEqual([
+    expect.stringMatching(/^2001:db8::11 \. \d+$/),
+  ]);
+  expect(elements.get('netdev node_macs')?.size).toBe(1);
+  expect(elements.get('inet peers')).toBeUndefined();
+});
+
+test('nodes whose IPv6 addresses end in the same bits have MACs of their own', () => {
+  const macs = ['2001:db8:0:1::1', '2001:db8:0:2::1'].map((it) => tunnelMac(text(it)));
+  expect(macs[0]).toMatch(/^02:53(?::[0-9a-f]{2}){4}$/);
+  expect(new Set(macs).size).toBe(2);
 });

@@ -4,22 +4,19 @@
  * that iproute.ts sets up (a mark with ROUTE_FLAG goes into the tunnel, with LOCAL_FLAG to this node).
  *
  * Two roles live side by side: the source (translates its pods' connections with connection tracking) and the gateway
- * (forwards both ways untracked, by address and port alone). Who answers ARP is the guard's, guardRuleset.ts.
+ * (forwards both ways untracked, by address and port alone; gatewayChains.ts). Both do the same for IPv4 and IPv6: what
+ * differs is in familyWords.ts. Who answers ARP and neighbour discovery is the guard's, guardRuleset.ts.
  */
 import { formatAddress } from '../../../policy/address.ts';
 import type { Address } from '../../../policy/model.ts';
 import { contentHash } from './contentHash.ts';
+import { BOTH_FAMILIES, type FamilyWords, tunnelOverhead, WORDS } from './familyWords.ts';
+import { gatewayChains, NEIGHBOUR_DISCOVERY } from './gatewayChains.ts';
 import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCommands.ts';
 import { MANAGED, MANAGED_NAMES, TABLE } from './kernelState.ts';
-import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG, returnMark, SELF_INDEX } from './marks.ts';
+import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG } from './marks.ts';
 
 export const TUNNEL_DEVICE = 'egress0';
-/** Outer IPv4, UDP, VXLAN and inner Ethernet: what the tunnel takes from the uplink's MTU. */
-export const TUNNEL_OVERHEAD = 50;
-/** Pings to an egress IP that are answered per second: enough for people and monitors, useless as a reflector. */
-const PINGS_PER_SECOND = 50;
-/** IPv4 and TCP headers without options: what a maximum segment leaves of an MTU. */
-const TCP_HEADERS = 40;
 
 export const INET_COUNTERS = [
   'unmapped',
@@ -61,53 +58,64 @@ function declarations(family: 'inet' | 'netdev', counters: readonly string[]): s
 }
 
 function inetTable({ uplink, uplinkMtu, self, tunnelPort }: StaticOptions): string {
-  const own = formatAddress(self);
-  const selfMark = returnMark(SELF_INDEX);
-  const segment = uplinkMtu - TUNNEL_OVERHEAD - TCP_HEADERS;
+  const underlay = WORDS[self.family];
+  const outside = `${underlay.ip} daddr ${formatAddress(self)} udp dport ${tunnelPort}`;
+  const inside = `${underlay.ip} saddr ${formatAddress(self)} udp dport ${tunnelPort}`;
+  const innerMtu = uplinkMtu - tunnelOverhead(self.family);
   return `${declarations('inet', INET_COUNTERS)}
   chain tunnel_in { type filter hook prerouting priority raw;
     iifname "${TUNNEL_DEVICE}" goto from_tunnel
-    iifname "${uplink}" ip daddr ${own} udp dport ${tunnelPort} goto outer
-    ip daddr @egress_ips goto to_egress
+    iifname "${uplink}" ${outside} goto outer${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} goto to_egress${suffix}`)}
   }
   chain outer {
-    ip saddr . @th,176,48 @peers notrack accept
+    ${underlay.ip} saddr . @th,176,48 @peers${underlay.suffix} notrack accept
     counter name unknown_peer drop
   }
   chain node_out { type route hook output priority raw;
-    ip saddr ${own} udp dport ${tunnelPort} notrack accept
-    ip daddr @egress_ips goto to_egress
+    ${inside} notrack accept${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} goto to_egress${suffix}`)}
   }
-  chain from_tunnel {
-    ip saddr @egress_ips goto from_node
-    ip daddr @egress_ips accept
+  chain from_tunnel {${each(({ ip, suffix }) => `${ip} saddr @egress_ips${suffix} goto from_node${suffix}`)}${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} accept`)}
     counter name spoofed drop
-  }
-${gatewayChains(selfMark)}
-  chain keep_off { type filter hook input priority filter - 1;
-    ip daddr @egress_ips meta mark & ${LOCAL_FLAG} == 0 counter name unsolicited drop
+  }${gatewayChains()}
+${sourceChains()}
+  chain segment_size { type filter hook forward priority mangle;
+    oifname "${TUNNEL_DEVICE}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu${each((words) => segmentSizeRules(words, innerMtu))}
+  }`;
+}
+
+/** A connection of a pod on the gateway itself may have to go through the tunnel later, so its segments fit it from the start. */
+function segmentSizeRules({ ip, suffix, nfproto, tcpHeaderBytes }: FamilyWords, mtu: number): string {
+  const clamp = `tcp flags syn / syn,rst tcp option maxseg size set ${mtu - tcpHeaderBytes}`;
+  return `meta nfproto ${nfproto} meta mark & ${EGRESS_FLAG} == ${EGRESS_FLAG} ${clamp}
+    ct direction reply ct reply ${ip} daddr @egress_ips${suffix} ${clamp}`;
+}
+
+/**
+ * The source's half: which of its pods' connections are translated to what, and what is refused instead. What belongs to no
+ * connection cannot be translated, so it does not leave. The node's own errors about a pod's connection (`choose_own`) leave
+ * with the egress IP as their source, so they go by its gateway as well.
+ */
+function sourceChains(): string {
+  const tunnel = `iifname "${TUNNEL_DEVICE}"`;
+  return `  chain keep_off { type filter hook input priority filter - 1;
+    ${NEIGHBOUR_DISCOVERY} accept${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} meta mark & ${LOCAL_FLAG} == 0 counter name unsolicited drop`)}
   }
   chain choose { type filter hook prerouting priority mangle;
-    ct state untracked return
-    iifname "${TUNNEL_DEVICE}" ip daddr @egress_ips ct state new,invalid counter name unsolicited drop
-    iifname "${TUNNEL_DEVICE}" return
-    ct direction reply return
-    ip daddr @direct return
-    fib daddr type != unicast return
-    meta mark set ct reply ip daddr map @egress_marks goto steer
-    ct state new ip saddr vmap @pods
+    ct state untracked return${each(({ ip, suffix }) => `${tunnel} ${ip} daddr @egress_ips${suffix} ct state new,invalid counter name unsolicited drop`)}
+    ${tunnel} return
+    ct direction reply return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}
+    fib daddr type != unicast return${each(({ ip, suffix }) => `meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}${each(({ ip, suffix }) => `ct state new,invalid ${ip} saddr vmap @pods${suffix}`)}
+  }
+  chain choose_own { type route hook output priority mangle;
+    ct state != related return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}${each(({ ip, suffix }) => `meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}
   }
   chain steer {
+    ct state invalid counter name no_block drop
     meta mark set meta mark map @steering
   }
   chain refuse {
     counter name refused
-    meta l4proto tcp reject with tcp reset
-    reject with icmp admin-prohibited
-  }
-  chain segment_size { type filter hook forward priority mangle;
-    oifname "${TUNNEL_DEVICE}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
-    meta mark & ${EGRESS_FLAG} == ${EGRESS_FLAG} tcp flags syn / syn,rst tcp option maxseg size set ${segment}
+    meta l4proto tcp reject with tcp reset${each(({ icmp }) => `reject with ${icmp} admin-prohibited`)}
   }
   chain translate { type nat hook postrouting priority srcnat - 1;
     meta mark & ${EGRESS_FLAG} == ${EGRESS_FLAG} goto translate_marked
@@ -118,48 +126,24 @@ ${gatewayChains(selfMark)}
   }`;
 }
 
-/**
- * Return packets find their node by (address, port granule); so do ICMP errors, by the packet that they quote (only
- * quoted headers without options, where the port is at a known place). Forward packets are let through only from the
- * node that holds the port they come from.
- */
-function gatewayChains(selfMark: number): string {
-  const errors = 'icmp type { destination-unreachable, time-exceeded, parameter-problem } @th,64,8 0x45';
-  return `  chain to_egress {
-    meta l4proto { tcp, udp, sctp } meta mark set ip daddr . (th dport & 0xffc0) map @blocks goto deliver
-    icmp type echo-reply meta mark set ip daddr . (icmp id & 0xffc0) map @block_ids goto deliver
-    ${errors} @th,136,8 { 6, 17, 132 } meta mark set ip daddr . (@th,224,16 & 0xffc0) map @block_ids goto deliver
-    ${errors} @th,136,8 1 meta mark set ip daddr . (@th,256,16 & 0xffc0) map @block_ids goto deliver
-    icmp type echo-request limit rate ${PINGS_PER_SECOND}/second meta mark set ${LOCAL_FLAG} notrack accept
-    counter name unmapped drop
-  }
-  chain deliver {
-    meta mark ${selfMark} meta mark set 0 accept
-    notrack accept
-  }
-  chain from_node {
-    meta l4proto { tcp, udp, sctp } meta mark set ip saddr . (th sport & 0xffc0) map @blocks goto check_sender
-    icmp type echo-request meta mark set ip saddr . (icmp id & 0xffc0) map @block_ids goto check_sender
-    ${errors} @th,136,8 { 6, 17, 132 } meta mark set ip saddr . (@th,240,16 & 0xffc0) map @block_ids goto check_sender
-    counter name spoofed drop
-  }
-  chain check_sender {
-    meta mark . ether saddr != @senders counter name spoofed drop
-    meta mark set 0 notrack accept
-  }`;
+/** The same rule for each family, a line each. */
+function each(rule: (words: FamilyWords) => string): string {
+  return BOTH_FAMILIES.map((words) => `\n    ${rule(words)}`).join('');
 }
 
 /**
  * Frames into the tunnel get the MAC of the node that they are for: one map entry moves an address. The ownership thread
- * changes that entry by a datagram as soon as it hears of a move.
+ * changes that entry by a datagram as soon as it hears of a move. What the kernel has to say to all neighbours on a device of
+ * IPv6 is for nobody here, and no loss.
  */
 function netdevTable(): string {
-  return `${declarations('netdev', NETDEV_COUNTERS)}${commandChains(STEERING_COMMANDS_ADDRESS, 'tokens', [
-    ['steer', 4, replaceIn('egress_gateways', 4)],
-  ])}
+  const steer = BOTH_FAMILIES.map(
+    ({ family, suffix }) => ['steer', family, replaceIn(`egress_gateways${suffix}`, family)] as const,
+  );
+  return `${declarations('netdev', NETDEV_COUNTERS)}${commandChains(STEERING_COMMANDS_ADDRESS, 'tokens', steer)}
   chain into_tunnel { type filter hook egress device "${TUNNEL_DEVICE}" priority 0;
-    ether daddr set meta mark map @node_macs meta mark set 0 accept
-    meta mark set ip saddr map @egress_gateways ether daddr set meta mark map @gateway_macs meta mark set 0 accept
+    ether daddr set meta mark map @node_macs meta mark set 0 accept${each(({ ip, suffix }) => `meta mark set ${ip} saddr map @egress_gateways${suffix} ether daddr set meta mark map @gateway_macs meta mark set 0 accept`)}
+    ip6 daddr ff00::/8 drop
     counter name no_holder drop
   }`;
 }
