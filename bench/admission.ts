@@ -3,6 +3,9 @@ import { createConflictIndex } from '../policy/conflictIndex.ts';
 import { listed } from '../policy/facts.ts';
 import type { Policy } from '../policy/model.ts';
 import { createSnapshot, type Snapshot } from '../webhook/core/snapshot.ts';
+import { type CreateFigures, measureCreates } from './admission/measureCreates.ts';
+import { CONNECTIONS, RATE_PER_S } from './admission/measureHttps.ts';
+import { measureServing, type ServingFigures } from './admission/measureServing.ts';
 import type { Bench, Figures } from './bench.ts';
 import { type DecisionFigures, measureDecisions } from './measureDecisions.ts';
 import { type Contender, type LookupFigures, measureLookups, SCANNED_RANGES } from './measureLookups.ts';
@@ -43,8 +46,9 @@ interface SizeFigures {
 }
 
 export const admission: Bench = {
-  about: 'the decision on a new policy, and the look-up of overlapping pools',
-  run: (say) => {
+  about:
+    'a review in process, over HTTPS and through a real API server, and the look-up of overlapping pools',
+  run: async (say) => {
     const populations = PREFIXES.map(createPopulation);
     const sizes = measureSizes(populations);
     say(describeSizes(sizes));
@@ -53,15 +57,39 @@ export const admission: Bench = {
     const ranges = largest.candidates.map(({ range }) => range);
     const lookups = measureLookups(listed(largest.facts.policies), ranges);
     say(`\n${describeLookups(lookups)}`);
-    return figuresOf(sizes, lookups);
+    const serving = await measureServing(LOOKUP_PREFIXES, largest.candidates);
+    say(`\n${describeServing(serving)}`);
+    const creates = await measureCreates(say);
+    say(`\n${describeCreates(creates)}`);
+    return figuresOf({ sizes, lookups, serving, creates });
   },
 };
 
-function figuresOf(sizes: readonly SizeFigures[], lookups: readonly LookupFigures[]): Figures {
+interface Measured {
+  readonly sizes: readonly SizeFigures[];
+  readonly lookups: readonly LookupFigures[];
+  readonly serving: ServingFigures;
+  readonly creates: CreateFigures;
+}
+
+function figuresOf({ sizes, lookups, serving, creates }: Measured): Figures {
   const bySize = (pick: (size: SizeFigures) => number | undefined): Figures =>
     Object.fromEntries(sizes.map((size) => [String(size.prefixes), figure(pick(size))]));
+  const { withP50Ms, withP99Ms, withoutP50Ms, withoutP99Ms } = creates;
   return {
     decisionP99Ms: bySize(({ decision }) => decision.p99Ms),
+    https500: { p50Ms: figure(serving.p50Ms), p99Ms: figure(serving.p99Ms) },
+    saturationPerS: figure(serving.saturationPerS),
+    createAddedMs: {
+      p50: figure(added(withP50Ms, withoutP50Ms)),
+      p99: figure(added(withP99Ms, withoutP99Ms)),
+    },
+    rssMb: figure(serving.rssMb),
+    peakRssMb: figure(serving.peakRssMb),
+    createMs: {
+      with: { p50: figure(withP50Ms), p99: figure(withP99Ms) },
+      without: { p50: figure(withoutP50Ms), p99: figure(withoutP99Ms) },
+    },
     decisionP50Ms: bySize(({ decision }) => decision.p50Ms),
     indexBuildMs: bySize(({ indexBuildMs }) => indexBuildMs),
     changeP50Ms: bySize(({ changeP50Ms }) => changeP50Ms),
@@ -70,6 +98,10 @@ function figuresOf(sizes: readonly SizeFigures[], lookups: readonly LookupFigure
       lookups.map(({ contender, lookupsPerS }) => [contender, figure(lookupsPerS)]),
     ),
   };
+}
+
+function added(withIt: number | undefined, without: number | undefined): number | undefined {
+  return withIt === undefined || without === undefined ? undefined : withIt - without;
 }
 
 function figure(value: number | undefined): number | null {
@@ -152,4 +184,30 @@ ${lookups[0]?.timeRatios.length ?? 0} alternating rounds; the scan is asked abou
 before the clock starts; ours and the scan compare bigints.
 
 ${renderTable([['', 'look-ups/s', 'time ÷ ours', 'half of the rounds', 'build ms'], ...rows])}`;
+}
+
+function describeServing(serving: ServingFigures): string {
+  const { p50Ms, p99Ms, maxMs, saturationPerS, rssMb, peakRssMb, readyMs } = serving;
+  return `The webhook as a process of its own, over HTTPS on ${CONNECTIONS} kept connections, with ${LOOKUP_PREFIXES.toLocaleString('en-US')} prefixes and ${PODS.toLocaleString('en-US')} pods in
+the cluster; this process sends, on the same machine. At the fixed rate a review's time counts from when it was due.
+
+${renderTable([
+  [`at ${RATE_PER_S}/s`, 'p50 ms', 'p99 ms', 'max ms', 'at most, reviews/s'],
+  ['', ...[p50Ms, p99Ms, maxMs, saturationPerS].map(formatFigure)],
+])}
+
+Resident memory afterwards ${formatFigure(rssMb)} MiB, ${formatFigure(peakRssMb)} MiB at the highest; ready ${formatFigure(readyMs / 1000)} s after its start.`;
+}
+
+function describeCreates(creates: CreateFigures): string {
+  const { withP50Ms, withP99Ms, withoutP50Ms, withoutP99Ms } = creates;
+  return `A create of a policy through a real kube-apiserver and etcd, ${creates.creates.toLocaleString('en-US')} asked about by the pair of webhooks and as many
+that are not, in turn.
+
+${renderTable([
+  ['', 'p50 ms', 'p99 ms'],
+  ['with the webhooks', formatFigure(withP50Ms), formatFigure(withP99Ms)],
+  ['without', formatFigure(withoutP50Ms), formatFigure(withoutP99Ms)],
+  ['added', formatFigure(added(withP50Ms, withoutP50Ms)), formatFigure(added(withP99Ms, withoutP99Ms))],
+])}`;
 }

@@ -4,8 +4,8 @@
  */
 import { makeAddress } from '../policy/address.ts';
 import { cidrRange, formatCidr, hostCidr, makeCidr, parseCidr } from '../policy/cidr.ts';
-import { UNKNOWN_FACTS } from '../policy/facts.ts';
-import type { AddressRange, Cidr, ClusterFacts, Policy } from '../policy/model.ts';
+import { type ClusterFacts, type NamespaceFacts, type PodFacts, UNKNOWN_FACTS } from '../policy/facts.ts';
+import type { Address, AddressRange, Cidr, Policy } from '../policy/model.ts';
 import {
   API_VERSION,
   CILIUM_GROUP,
@@ -25,6 +25,7 @@ const WORKLOADS = 2500;
 const NAMESPACES = 100;
 /** Addresses of Services, outside of all pools. */
 export const LOAD_BALANCERS = 2000;
+export const SERVICE_NETWORKS = ['172.20.0.0/16', '172.21.0.0/16'] as const;
 /**
  * So many that the ways of their searches do not all stay in the processor's cache: a webhook that is asked now and
  * then finds it cold. With a few hundred, an index of scattered objects looks three times as fast as it is.
@@ -33,6 +34,8 @@ const CANDIDATES = 4000;
 
 const SEED = 20_260_731;
 const SPACE = makeCidr(4, 10n << 24n, 8);
+/** All pools lie in it; it counts as routed to the gateways. */
+export const ROUTABLE = formatCidr(SPACE);
 const SLOT_BITS = 4;
 /** Pairs of an even and an odd slot in the space. */
 const SLOT_PAIRS = 2 ** 19;
@@ -70,26 +73,21 @@ interface Entry {
 
 /** A cluster whose stored policies have `prefixes` pool entries in all. */
 export function createPopulation(prefixes: number): Population {
-  const policies = Math.ceil(prefixes / ENTRIES_PER_POLICY);
   const random = seededRandom(SEED);
   return {
     facts: {
       ...UNKNOWN_FACTS,
-      policies: Array.from({ length: policies }, (_, at) => {
-        // Neighbours go to different policies, so that no policy shares an entry with itself.
-        const own = Array.from({ length: ENTRIES_PER_POLICY }, (_unused, entry) => at + entry * policies);
-        return parsed(`stored-${at}`, at, own.filter((index) => index < prefixes).map(storedEntry));
-      }),
+      policies: createStoredObjects(prefixes).map(parsedObject),
       ...createNodes(),
       ...createWorkloads(),
       ciliumPolicies: [],
-      networks: ['172.20.0.0/16', '172.21.0.0/16'].map((text) => ({
+      networks: SERVICE_NETWORKS.map((text) => ({
         cidr: cidrOf(text),
         use: 'services',
         source: 'ServiceCIDR kubernetes',
       })),
       loadBalancers: Array.from({ length: LOAD_BALANCERS }, (_, at) => ({
-        range: cidrRange(hostCidr(makeAddress(4, 0xc612_0000n + BigInt(at)))),
+        range: cidrRange(hostCidr(loadBalancerAddress(at))),
         owner: `Service s-${at}`,
         text: `s-${at}`,
       })),
@@ -98,6 +96,16 @@ export function createPopulation(prefixes: number): Population {
     },
     candidates: Array.from({ length: CANDIDATES }, (_, at) => createCandidate(at, prefixes, random)),
   };
+}
+
+/** The same policies as the API server lists them. */
+export function createStoredObjects(prefixes: number): readonly StoredObject[] {
+  const policies = Math.ceil(prefixes / ENTRIES_PER_POLICY);
+  return Array.from({ length: policies }, (_, at) => {
+    // Neighbours go to different policies, so that no policy shares an entry with itself.
+    const own = Array.from({ length: ENTRIES_PER_POLICY }, (_unused, entry) => at + entry * policies);
+    return manifest(`stored-${at}`, at, own.filter((index) => index < prefixes).map(storedEntry));
+  });
 }
 
 /** Every index has a pair of slots of its own. */
@@ -153,7 +161,7 @@ function createCandidate(at: number, prefixes: number, random: () => number): Ca
     object: manifest(name, at, entries),
     oldObject: null,
   };
-  const range = parsed(name, at, entries).pools[0]?.range;
+  const range = parsedObject(manifest(name, at, entries)).pools[0]?.range;
   if (range === undefined) throw new Error(`${name} has no pool`);
   return {
     body: { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request },
@@ -185,8 +193,10 @@ function manifest(name: string, at: number, ippools: readonly Entry[]) {
   };
 }
 
-function parsed(name: string, at: number, entries: readonly Entry[]): Policy {
-  const result = parsePolicy(manifest(name, at, entries), gvkOf(at).kind);
+export type StoredObject = ReturnType<typeof manifest>;
+
+function parsedObject(object: StoredObject): Policy {
+  const result = parsePolicy(object, object.kind);
   if (result.kind === 'refused') throw new Error(JSON.stringify(result.error));
   return result.value;
 }
@@ -197,8 +207,13 @@ function cidrOf(text: string): Cidr {
   return parsed.value;
 }
 
+interface Workloads {
+  readonly pods: readonly PodFacts[];
+  readonly namespaces: readonly NamespaceFacts[];
+}
+
 /** Pods of one workload share their labels. */
-function createWorkloads(): Pick<ClusterFacts, 'pods' | 'namespaces'> {
+export function createWorkloads(): Workloads {
   const labels = Array.from({ length: WORKLOADS }, (_, at) => ({
     app: at % 2 === 0 ? `asked-${at}` : `stored-${at}`,
     tier: `t${at % 5}`,
@@ -211,6 +226,11 @@ function createWorkloads(): Pick<ClusterFacts, 'pods' | 'namespaces'> {
       node: `node-${at % NODES}`,
     })),
   };
+}
+
+/** In 198.18.0.0/16. */
+export function loadBalancerAddress(at: number): Address {
+  return makeAddress(4, 0xc612_0000n + BigInt(at));
 }
 
 /** Nodes in 172.16.0.0/16, the first few of them gateways. */

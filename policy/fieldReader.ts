@@ -8,6 +8,9 @@ import { parseTimestampMs } from './timestamp.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** An object of megabytes may hold a fault in every field, and each costs time and memory; nobody reads so many. */
+export const PROBLEMS_MAX = 1000;
+
 export class FieldReader {
   readonly path: string;
   readonly #value: unknown;
@@ -58,6 +61,7 @@ export class FieldReader {
 
   /** Records a violation of this value, or of one field of it. Returns an empty list to stand in for what failed. */
   refuse(code: ViolationCode, message: string, field?: string): never[] {
+    if (this.#isFull()) return [];
     this.#problems.push({
       code,
       verdict: 'deny',
@@ -65,6 +69,16 @@ export class FieldReader {
       message,
     });
     return [];
+  }
+
+  /** The first fault beyond the limit says that there are more. */
+  #isFull(): boolean {
+    if (this.#problems.length < PROBLEMS_MAX) return false;
+    if (this.#problems.length === PROBLEMS_MAX) {
+      const message = `there are more than ${PROBLEMS_MAX} faults; the rest is not listed`;
+      this.#problems.push({ code: 'limits', verdict: 'deny', path: '', message });
+    }
+    return true;
   }
 
   /** Refuses a value that is there and is no object. */
@@ -80,6 +94,7 @@ export class FieldReader {
     this.expectObject();
     for (const field of Object.keys(this.#fields())) {
       if (known.includes(field)) continue;
+      if (this.#isFull()) return;
       const near = nearestName(field, known);
       const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean ${near}?`;
       this.refuse('unknown-field', `${field} is not a field here; ${hint}`, field);

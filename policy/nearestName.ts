@@ -5,6 +5,9 @@ const SLIP_DISTANCE_MAX = 3;
 
 /** The known name that `field` is probably a slip of. */
 export function nearestName(field: string, known: readonly string[]): string | undefined {
+  // So much longer than all known names, it is no slip; comparing megabytes would take seconds.
+  const longest = Math.max(0, ...known.map((name) => name.length));
+  if (field.length > longest + SLIP_DISTANCE_MAX) return undefined;
   const ranked = known
     .map((name) => ({ name, distance: editDistance(field.toLowerCase(), name.toLowerCase()) }))
     .toSorted((a, b) => a.distance - b.distance);

@@ -4,11 +4,7 @@
  * be read is left alone: the rules have the last word.
  */
 import { addressBits, parseAddress } from './address.ts';
-
-/** RFC 6902, the two operations that are needed here. */
-export type JsonPatchOperation =
-  | { readonly op: 'add'; readonly path: string; readonly value: unknown }
-  | { readonly op: 'replace'; readonly path: string; readonly value: unknown };
+import { diffJson, type JsonPatchOperation } from './jsonPatch.ts';
 
 /** The CRDs carry the same ones: whichever of the two fills in a field, the stored object is the same. */
 export const DEFAULTS = {
@@ -17,41 +13,42 @@ export const DEFAULTS = {
   failureMode: 'Closed',
   returnPolicy: 'Stay',
 } as const;
-const GATEWAY_PATH = '/spec/egressGateway';
 
-/** @param raw a policy object of either kind, unparsed. */
+/** @param raw a policy object of either kind, unparsed. Returns the fewest operations that complete it. */
 export function setDefaults(raw: unknown): readonly JsonPatchOperation[] {
-  const gateway = field(field(raw, 'spec'), 'egressGateway');
-  if (typeof gateway !== 'object' || gateway === null || Array.isArray(gateway)) return [];
-  const absent = Object.entries(DEFAULTS)
-    .filter(([name]) => !Object.hasOwn(gateway, name))
-    .map(([name, value]): JsonPatchOperation => ({ op: 'add', path: `${GATEWAY_PATH}/${name}`, value }));
-  const pools = field(gateway, 'ippools');
-  return [...absent, ...(Array.isArray(pools) ? pools.flatMap(completePrefix) : [])];
+  return diffJson(raw, completeObject(raw));
 }
 
-/** The object with the operations of `setDefaults` carried out; the one given stays as it is. */
-export function applyPatch(raw: unknown, patch: readonly JsonPatchOperation[]): unknown {
-  return patch.reduce((object, { path, value }) => setAt(object, path.split('/').slice(1), value), raw);
+/** What the patch makes of it. What was complete comes back as the very value it was. */
+export function completeObject(raw: unknown): unknown {
+  return changeField(raw, 'spec', (spec) => changeField(spec, 'egressGateway', completeGateway));
 }
 
-function setAt(container: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
-  if (key === undefined) return value;
-  if (Array.isArray(container))
-    return container.map((item, index) => (String(index) === key ? setAt(item, rest, value) : item));
-  return { ...(container as object), [key]: setAt(field(container, key), rest, value) };
+function completeGateway(gateway: unknown): unknown {
+  const fields = asFields(gateway);
+  if (fields === undefined) return gateway;
+  const absent = Object.entries(DEFAULTS).filter(([name]) => !Object.hasOwn(fields, name));
+  const filled = absent.length === 0 ? fields : { ...fields, ...Object.fromEntries(absent) };
+  return changeField(filled, 'ippools', (pools) =>
+    Array.isArray(pools) ? pools.map((entry) => changeField(entry, 'cidr', completePrefix)) : pools,
+  );
 }
 
-function completePrefix(entry: unknown, index: number): readonly JsonPatchOperation[] {
-  const text = field(entry, 'cidr');
-  if (typeof text !== 'string') return [];
+/** Only an address in canonical form: what a person meant by anything else is not ours to guess. */
+function completePrefix(text: unknown): unknown {
+  if (typeof text !== 'string') return text;
   const address = parseAddress(text);
-  if (address.kind === 'refused') return [];
-  const value = `${text}/${addressBits(address.value.family)}`;
-  return [{ op: 'replace', path: `${GATEWAY_PATH}/ippools/${index}/cidr`, value }];
+  return address.kind === 'ok' ? `${text}/${addressBits(address.value.family)}` : text;
 }
 
-function field(value: unknown, name: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
-  return (value as Readonly<Record<string, unknown>>)[name];
+function changeField(value: unknown, name: string, change: (field: unknown) => unknown): unknown {
+  const fields = asFields(value);
+  if (fields === undefined || !Object.hasOwn(fields, name)) return value;
+  const changed = change(fields[name]);
+  return changed === fields[name] ? value : { ...fields, [name]: changed };
+}
+
+function asFields(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? (value as Readonly<Record<string, unknown>>) : undefined;
 }

@@ -58,6 +58,21 @@ test.each(['0', '1025', '-1', '1e2', 'many'])('%s is no limit of addresses', (te
   expect(readWebhookConfig({ ...COMPLETE, POOL_ADDRESSES_MAX: text }).kind).toBe('refused');
 });
 
+test('who may ask is nobody in particular, or names under an authority', () => {
+  expect(readWebhookConfig(COMPLETE)).not.toHaveProperty('value.clients');
+  expect(
+    readWebhookConfig({ ...COMPLETE, CLIENT_CA_FILE: '/etc/ca.crt', CLIENT_NAMES: 'kube-apiserver, b' }),
+  ).toMatchObject({ value: { clients: { bundlePath: '/etc/ca.crt', names: ['kube-apiserver', 'b'] } } });
+});
+
+test.each([
+  { CLIENT_CA_FILE: '/etc/ca.crt' },
+  { CLIENT_CA_FILE: '/etc/ca.crt', CLIENT_NAMES: ' , ' },
+  { CLIENT_NAMES: 'kube-apiserver' },
+])('%o is half a check and refused', (half) => {
+  expect(readWebhookConfig({ ...COMPLETE, ...half }).kind).toBe('refused');
+});
+
 test('all problems are told at once', () => {
   const read = readWebhookConfig({
     LOG_LEVEL: 'loud',

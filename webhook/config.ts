@@ -49,6 +49,18 @@ export interface WebhookConfig {
    */
   readonly controllerAccount: string;
   readonly agentAccount: string;
+  /**
+   * Set: reviews are answered only to who shows a client certificate of this authority with one of these names, and API
+   * servers have to be told to show theirs. CLIENT_CA_FILE, default none; CLIENT_NAMES, separated by commas, then required.
+   */
+  readonly clients?: ClientCheck;
+}
+
+export interface ClientCheck {
+  /** Path of a file of PEM certificates. */
+  readonly bundlePath: string;
+  /** At least one; common names or DNS names. */
+  readonly names: readonly string[];
 }
 
 /** All ports of an egress IP. */
@@ -91,6 +103,7 @@ export function readWebhookConfig(env: Environment = process.env): Result<Webhoo
     }),
     controllerAccount: env.CONTROLLER_SERVICE_ACCOUNT || 'sallyport-controller',
     agentAccount: env.AGENT_SERVICE_ACCOUNT || 'sallyport-agent',
+    ...readClients(env, problems),
   };
   return problems.length === 0 ? ok(config) : refused(problems);
 }
@@ -143,13 +156,27 @@ function readCount(
 }
 
 function readCidrs(env: Environment, variable: string, problems: string[]): readonly Cidr[] {
-  const texts = (env[variable] ?? '').split(',').map((text) => text.trim());
-  return texts
-    .filter((text) => text !== '')
-    .flatMap((text) => {
-      const parsed = parseCidr(text);
-      if (parsed.kind === 'ok') return [parsed.value];
-      problems.push(`${variable}: ${parsed.error.message}`);
-      return [];
-    });
+  return splitList(env[variable]).flatMap((text) => {
+    const parsed = parseCidr(text);
+    if (parsed.kind === 'ok') return [parsed.value];
+    problems.push(`${variable}: ${parsed.error.message}`);
+    return [];
+  });
+}
+
+/** A cluster's authority signs kubelets and people too, so its word alone says little: names are required. */
+function readClients(env: Environment, problems: string[]): Pick<WebhookConfig, 'clients'> {
+  const bundlePath = env.CLIENT_CA_FILE ?? '';
+  const names = splitList(env.CLIENT_NAMES);
+  if (bundlePath === '' && names.length === 0) return {};
+  if (bundlePath === '') problems.push('CLIENT_CA_FILE is not set, but CLIENT_NAMES is');
+  if (names.length === 0) problems.push('CLIENT_NAMES is empty; name who may ask, as CLIENT_CA_FILE is set');
+  return { clients: { bundlePath, names } };
+}
+
+function splitList(text = ''): readonly string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }

@@ -8,6 +8,7 @@ import { watchFacts } from './io/facts.ts';
 import { createLookAtRivals, LOOK_DEADLINE_MS } from './io/lookAtRivals.ts';
 import { createWebhookMetrics } from './io/metrics.ts';
 import { createWebhookServer } from './io/server.ts';
+import { watchBundle } from './io/watchBundle.ts';
 
 /** Long enough for every API server to have sent one more review on each connection it keeps, or to have let it be. */
 const DRAIN_MS = 12_000;
@@ -42,7 +43,12 @@ async function run(config: WebhookConfig): Promise<void> {
     lookAtRivals: createLookAtRivals(lookClient),
     metrics: createWebhookMetrics(),
     logger,
+    ...(config.clients === undefined ? {} : { clientNames: config.clients.names }),
   });
+  const bundle =
+    config.clients === undefined
+      ? undefined
+      : watchBundle({ path: config.clients.bundlePath, logger, onBundle: server.useClientBundle });
   const port = await server.listen();
   const certificates = startCertificates({
     client,
@@ -59,6 +65,7 @@ async function run(config: WebhookConfig): Promise<void> {
   const signal = await terminationSignal();
   logger.info('draining', { signal, drainMs: DRAIN_MS });
   certificates.stop();
+  bundle?.stop();
   await server.drain();
   await facts.stop();
   await Promise.all([client.close(), lookClient.close()]);

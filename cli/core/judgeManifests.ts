@@ -11,7 +11,7 @@ import { parseCiliumPolicy } from '../../policy/parseCiliumPolicy.ts';
 import { parsePolicy } from '../../policy/parsePolicy.ts';
 import { judgeCiliumPolicy } from '../../policy/rules/ciliumRules.ts';
 import { judgePolicy, type RuleSettings } from '../../policy/rules.ts';
-import { type JsonPatchOperation, setDefaults } from '../../policy/setDefaults.ts';
+import { completeObject } from '../../policy/setDefaults.ts';
 import type { Manifest } from './collectManifests.ts';
 import type { Place } from './sourceDocument.ts';
 
@@ -75,7 +75,8 @@ function judgeOwn(
   kind: PolicyKind,
   { stored, settings }: { readonly stored: Stored; readonly settings: RuleSettings },
 ): Judgement {
-  const parsed = parsePolicy(applyDefaults(raw), kind);
+  // As the mutating webhook's patch does: a bare address, which it completes, is no violation.
+  const parsed = parsePolicy(completeObject(raw), kind);
   if (parsed.kind === 'refused') return { violations: parsed.error, store: () => {} };
   const key = keyOf(kind, name);
   const before = stored.policies.get(key);
@@ -107,22 +108,4 @@ function judgeCilium({ raw }: Manifest, { index, ciliumPolicies }: Stored): Judg
 
 function keyOf(kind: PolicyKind, name: string): string {
   return `${kind}/${name}`;
-}
-
-/** As the mutating webhook's patch does: a bare address, which it completes, is no violation. */
-export function applyDefaults(raw: unknown): unknown {
-  return setDefaults(raw).reduce(applyOperation, raw);
-}
-
-function applyOperation(raw: unknown, { path, value }: JsonPatchOperation): unknown {
-  return withValue(raw, path.slice(1).split('/'), value);
-}
-
-function withValue(at: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
-  if (key === undefined) return value;
-  if (Array.isArray(at))
-    return at.map((item: unknown, index) => (String(index) === key ? withValue(item, rest, value) : item));
-  // setDefaults names only what it has found to be an object or a list.
-  const fields = at as Readonly<Record<string, unknown>>;
-  return { ...fields, [key]: withValue(fields[key], rest, value) };
 }

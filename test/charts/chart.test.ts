@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { readHealthSettings } from '../../failover/readHealthSettings.ts';
 import { readEnv } from '../../runtime/readEnv.ts';
+import { readWebhookConfig } from '../../webhook/config.ts';
 import { runCommand } from '../cluster/command.ts';
 import { ensureToolchain } from '../cluster/toolchain.ts';
 
@@ -26,12 +27,14 @@ interface Container {
   readonly args: readonly string[];
   readonly env: readonly { readonly name: string; readonly value?: string }[];
   readonly securityContext: Readonly<Record<string, unknown>>;
+  readonly volumeMounts?: readonly object[];
 }
 
 interface PodSpec {
   readonly hostNetwork?: boolean;
   readonly securityContext: Readonly<Record<string, unknown>>;
   readonly containers: readonly Container[];
+  readonly volumes?: readonly object[];
 }
 
 interface Rendered {
@@ -189,6 +192,27 @@ test('what gateways check reaches the agent as it was written', async () => {
   });
 });
 
+test('who may ask for reviews is nobody in particular, or names under an authority from a ConfigMap', async () => {
+  const webhookOf = async (...settings: readonly string[]) => {
+    const { containers, ...pod } = podOf(await render(...settings), 'webhook');
+    const env = Object.fromEntries((containers[0]?.env ?? []).map(({ name, value = 'x' }) => [name, value]));
+    const config = readWebhookConfig({ ...env, KUBECONFIG: '/kubeconfig' });
+    return { config, mounts: containers[0]?.volumeMounts ?? [], volumes: pod.volumes ?? [] };
+  };
+  const open = await webhookOf();
+  expect(open).toMatchObject({ config: { kind: 'ok' }, mounts: [], volumes: [] });
+  expect(open.config).not.toHaveProperty('value.clients');
+  const closed = await webhookOf(
+    'webhook.clientCertificates.configMap=front',
+    'webhook.clientCertificates.names={kube-apiserver,b}',
+  );
+  expect(closed.config).toMatchObject({
+    value: { clients: { bundlePath: '/etc/sallyport/client-ca/ca.crt', names: ['kube-apiserver', 'b'] } },
+  });
+  expect(closed.mounts).toMatchObject([{ name: 'client-ca', mountPath: '/etc/sallyport/client-ca' }]);
+  expect(closed.volumes).toMatchObject([{ name: 'client-ca', configMap: { name: 'front' } }]);
+});
+
 test('validation fails closed, defaults fail open, and no certificate comes from the chart', async () => {
   const configurations = (await render()).filter(({ webhooks }) => webhooks !== undefined);
   const policies = configurations.map(({ kind, webhooks }) => [kind, webhooks?.[0]?.failurePolicy]);
@@ -250,6 +274,7 @@ test.each([
   },
   { name: 'a misspelt field of a probe', setting: `${PROBE},agent.healthProbes[0].prt=1` },
   { name: 'more addresses a policy than the controller serves', setting: 'webhook.poolAddressesMax=1025' },
+  { name: 'an authority without names', setting: 'webhook.clientCertificates.configMap=front' },
   { name: 'no replica', setting: 'webhook.replicas=0' },
   { name: 'a key that is changed before it was made', setting: 'controller.peerKeyRotationHours=-1' },
 ])('the schema refuses $name', async ({ setting }) => {

@@ -9,7 +9,7 @@ import { stringify } from 'yaml';
 import { collectManifests } from '../../cli/core/collectManifests.ts';
 import { readFactLists } from '../../cli/core/factsDocument.ts';
 import { factsOf } from '../../cli/core/factsOf.ts';
-import { applyDefaults, judgeManifests } from '../../cli/core/judgeManifests.ts';
+import { judgeManifests } from '../../cli/core/judgeManifests.ts';
 import { readDocuments } from '../../cli/core/sourceDocument.ts';
 import { factCollections } from '../../kube/factSources.ts';
 import { createInterner } from '../../kube/internLabels.ts';
@@ -17,8 +17,10 @@ import { type ClusterFacts, listed } from '../../policy/facts.ts';
 import type { PolicyKind } from '../../policy/names.ts';
 import { parsePolicy } from '../../policy/parsePolicy.ts';
 import { DEFAULT_RULE_SETTINGS } from '../../policy/rules.ts';
+import { setDefaults } from '../../policy/setDefaults.ts';
 import { type Decision, decideAdmission, type ReviewRequest } from '../../webhook/core/review.ts';
 import { createSnapshot, DEFAULT_REVIEW_SETTINGS } from '../../webhook/core/snapshot.ts';
+import { applyPatch } from '../lab/applyPatch.ts';
 import { ADMISSION_CASES } from './admission/admissionCases.ts';
 import { CLUSTER } from './admission/exampleCluster.ts';
 
@@ -91,6 +93,11 @@ function manifest({ name = 'p', kind = 'EgressPolicy', pools, app = name, spec, 
   };
 }
 
+/** The object as an API server sends it on: with the mutating webhook's patch applied. */
+function mutated(raw: unknown): unknown {
+  return applyPatch(raw, setDefaults(raw));
+}
+
 /** The webhook's decisions over a row of creates and updates, each admitted one stored. */
 function askWebhook(manifests: readonly Fields[], facts: ClusterFacts): readonly Decision[] {
   let policies = listed(facts.policies);
@@ -98,7 +105,7 @@ function askWebhook(manifests: readonly Fields[], facts: ClusterFacts): readonly
     const kind = raw.kind as PolicyKind;
     const name = String((raw.metadata as Fields).name);
     const stored = policies.find(({ ref }) => ref.kind === kind && ref.name === name);
-    const object = applyDefaults(raw);
+    const object = mutated(raw);
     const parsed = parsePolicy(object, kind);
     const decision = decideAdmission(
       {
@@ -282,7 +289,7 @@ test.each(WRITTEN)("admission's case of $name: the same verdict in the same word
       operation: 'CREATE',
       oldObject: null,
       ...request,
-      object: isOurs ? applyDefaults(object) : object,
+      object: isOurs ? mutated(object) : object,
     },
     createSnapshot(facts, { ...DEFAULT_REVIEW_SETTINGS, settings: merged }),
   );

@@ -1,4 +1,4 @@
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
 /** A JSON object; undefined for lists and everything else. */
 export function asRecord(value: unknown): Json | undefined {

@@ -7,7 +7,8 @@
  * rests on it: where it is not asked, the schema refuses the same objects in fewer words.
  */
 
-import { applyPatch, type JsonPatchOperation, setDefaults } from '../../policy/setDefaults.ts';
+import type { JsonPatchOperation } from '../../policy/jsonPatch.ts';
+import { completeObject, setDefaults } from '../../policy/setDefaults.ts';
 import type { ViolationCode } from '../../policy/violationCodes.ts';
 import {
   type AdmissionReview,
@@ -45,7 +46,7 @@ export function decideMutation(request: ReviewRequest, snapshot: Snapshot | unde
   if (!writes || request.subResource !== '' || policyKindOf(request) === undefined)
     return { kind: 'completed', patch: [] };
   const patch = setDefaults(request.object);
-  const completed = { ...request, object: applyPatch(request.object, patch) };
+  const completed = { ...request, object: completeObject(request.object) };
   const decision = snapshot === undefined ? decideShape(completed) : decideAdmission(completed, snapshot);
   const refused = decision.violations.some(
     ({ verdict, code }) => verdict === 'deny' && SCHEMA_CODES.has(code),

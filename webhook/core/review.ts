@@ -23,6 +23,7 @@ import { checkStatusWrite, STATUS_KINDS } from '../../policy/rules/statusRules.t
 import { judgePolicy, type Occasion } from '../../policy/rules.ts';
 import { asRecord } from './asRecord.ts';
 import type { ReviewRequest } from './parseReview.ts';
+import { sameJson } from './sameJson.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const NO_FACTS = createFactIndex(UNKNOWN_FACTS);
@@ -31,10 +32,14 @@ const NO_FACTS = createFactIndex(UNKNOWN_FACTS);
 export const WARNING_LENGTH_MAX = 120;
 /** The API server drops what goes beyond 4,096 characters in total. */
 export const WARNINGS_MAX = 34;
+/** A warning travels in an HTTP header; the API server drops one that holds any of these. */
+const CONTROL = /\p{Cc}/gu;
 /** A person reads this in a terminal; the rest is counted. */
 export const VIOLATIONS_SHOWN_MAX = 50;
+/** A violation repeats what the user wrote, which may be megabytes. */
+export const LINE_LENGTH_MAX = 1000;
 
-export { OPERATIONS, type Operation, parseReview, type ReviewRequest } from './parseReview.ts';
+export { isReviewV1, OPERATIONS, type Operation, parseReview, type ReviewRequest } from './parseReview.ts';
 export type { Snapshot } from './snapshot.ts';
 
 /** Why the object was not judged; `undefined` in a decision means it was. */
@@ -57,7 +62,11 @@ export interface AdmissionReview {
     readonly uid: string;
     readonly allowed: boolean;
     readonly warnings?: readonly string[];
-    readonly status?: { readonly code: 403; readonly reason: 'Forbidden'; readonly message: string };
+    readonly status?: {
+      readonly code: 400 | 403;
+      readonly reason: 'BadRequest' | 'Forbidden';
+      readonly message: string;
+    };
     readonly patchType?: 'JSONPatch';
     readonly patch?: string;
   };
@@ -116,7 +125,8 @@ type JudgedKind = PolicyKind | typeof CILIUM_POLICY_V2;
 
 function judgedKind({ kind, object }: ReviewRequest): JudgedKind | undefined {
   const known = POLICY_KINDS.find((it) => it === kind);
-  const apiVersion = asRecord(object)?.apiVersion?.toString() ?? `/${API_VERSION}`;
+  const claimed = asRecord(object)?.apiVersion;
+  const apiVersion = typeof claimed === 'string' ? claimed : `/${API_VERSION}`;
   if (apiVersion.endsWith(`/${API_VERSION}`)) return known;
   return known === 'CiliumEgressGatewayPolicy' && apiVersion === `${CILIUM_GROUP}/v2`
     ? CILIUM_POLICY_V2
@@ -159,33 +169,22 @@ function decide(violations: readonly Violation[]): Decision {
   const warnings = violations
     .filter(({ verdict }) => verdict === 'warn')
     .slice(0, WARNINGS_MAX)
-    .map(({ path, message }) => shortened(`${path}: ${message}`));
+    .map(({ path, message }) => shortened(`${path}: ${message}`.replace(CONTROL, ' '), WARNING_LENGTH_MAX));
   return { allowed: denials.length === 0, violations, message: renderDenials(denials), warnings };
 }
 
 function renderDenials(denials: readonly Violation[]): string {
-  const lines = denials
-    .slice(0, VIOLATIONS_SHOWN_MAX)
-    .map(({ path, message, code }) => `${path === '' ? '' : `${path}: `}${message} (${code})`);
+  const lines = denials.slice(0, VIOLATIONS_SHOWN_MAX).map(({ path, message, code }) => {
+    const place = path === '' ? '' : `${path}: `;
+    return `${shortened(`${place}${message}`, LINE_LENGTH_MAX)} (${code})`;
+  });
   const hidden = denials.length - lines.length;
   if (hidden > 0) lines.push(`and ${hidden} more`);
   return lines.length > 1 ? lines.map((line) => `\n- ${line}`).join('') : lines.join('');
 }
 
-function shortened(text: string): string {
-  return text.length <= WARNING_LENGTH_MAX ? text : `${text.slice(0, WARNING_LENGTH_MAX - 1)}…`;
-}
-
-/** Equality of two JSON values; the order of an object's fields means nothing. */
-function sameJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (Array.isArray(a) && Array.isArray(b))
-    return a.length === b.length && a.every((item, index) => sameJson(item, b[index]));
-  const [left, right] = [asRecord(a), asRecord(b)];
-  if (left === undefined || right === undefined) return false;
-  const keys = Object.keys(left);
-  return (
-    keys.length === Object.keys(right).length &&
-    keys.every((key) => Object.hasOwn(right, key) && sameJson(left[key], right[key]))
-  );
+/** Never in the midst of a character of two units: half of one is no text. */
+function shortened(text: string, lengthMax: number): string {
+  if (text.length <= lengthMax) return text;
+  return `${text.slice(0, lengthMax - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }

@@ -1,17 +1,17 @@
 /** What the webhook counts. Every label takes its values from a closed set; no names of objects. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Refusal } from '../core/refusal.ts';
 import type { Decision, Operation } from '../core/review.ts';
 
 /** A decision takes well under a millisecond; a second is a disaster. */
 const LATENCY_BUCKETS_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
-export type RefusedRequest = 'syntax' | 'review' | 'too-large' | 'content-type' | 'late' | 'not-ready';
 export type Endpoint = 'validate' | 'mutate';
 
 export interface WebhookMetrics {
   readonly registry: Registry;
   decided(decision: Decision, operation: Operation): void;
-  refusedRequest(reason: RefusedRequest): void;
+  refusedRequest(reason: Refusal): void;
   took(endpoint: Endpoint, seconds: number): void;
   certificateLoaded(notAfterMs: number): void;
 }
@@ -33,7 +33,7 @@ export function createWebhookMetrics(): WebhookMetrics {
   });
   const latency = new Histogram({
     name: 'sallyport_webhook_review_duration_seconds',
-    help: 'From the complete request to the answer.',
+    help: 'From the complete body to the answer.',
     labelNames: ['endpoint'],
     buckets: LATENCY_BUCKETS_SECONDS,
     registers,
