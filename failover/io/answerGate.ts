@@ -69,6 +69,8 @@ class Gate implements KernelGate {
   readonly #toShow = new Set<string>();
   /** The settling that has not read the device yet: it will see whatever is wished by then. */
   #settling: Promise<KernelOutcome> | undefined;
+  /** All sessions are being written anew, as they were when that was asked for: it undoes what is commanded meanwhile. */
+  #rewriting: Promise<unknown> | undefined;
   /** Undefined: the table has to be looked at before it is written. */
   #base: Promise<KernelOutcome> | undefined;
 
@@ -88,6 +90,16 @@ class Gate implements KernelGate {
     const base = await this.#ready();
     const outcome = base.kind === 'ok' ? await this.#options.commands.run(command) : base;
     if (outcome.kind !== 'ok') this.#base = undefined;
+    return outcome;
+  }
+
+  /** At once, and once more behind a rewriting that is under way: only then it stays, and only then it is confirmed. */
+  async #commandForGood(command: Parameters<KernelCommands['run']>[0]): Promise<KernelOutcome> {
+    let outcome = await this.#command(command);
+    for (let other = this.#rewriting; other !== undefined; other = this.#rewriting) {
+      await other;
+      outcome = await this.#command(command);
+    }
     return outcome;
   }
 
@@ -239,7 +251,7 @@ class Gate implements KernelGate {
     const guarded = this.#guarded.has(name) ? undefined : await this.#write(guardCommands([name]));
     if (guarded !== undefined && guarded.kind !== 'ok') return guarded;
     this.#guarded = new Set([...this.#guarded, name]);
-    const armed = await this.#command({ operation: 'arm', key: address, value: sessionMark(session) });
+    const armed = await this.#commandForGood({ operation: 'arm', key: address, value: sessionMark(session) });
     if (armed.kind !== 'ok') return armed;
     const prepared = await this.#ensurePrepared(name);
     // Nobody has to wait for this part: the kernel answers without it.
@@ -250,7 +262,7 @@ class Gate implements KernelGate {
   async disarm(address: Address): Promise<KernelOutcome> {
     const name = formatAddress(address);
     this.#armed = new Map([...this.#armed].filter(([other]) => other !== name));
-    const silenced = await this.#command({ operation: 'disarm', key: address });
+    const silenced = await this.#commandForGood({ operation: 'disarm', key: address });
     // What is left on the device is silent.
     if (silenced.kind === 'ok') void this.#settle();
     return silenced;
@@ -263,7 +275,10 @@ class Gate implements KernelGate {
   async reassert(): Promise<KernelOutcome> {
     this.#base = undefined;
     this.#prepared = new Set();
-    const written = await this.#write(addressCommands(this.#sessions()));
+    const rewriting = this.#write(addressCommands(this.#sessions()));
+    this.#rewriting = rewriting;
+    const written = await rewriting;
+    if (this.#rewriting === rewriting) this.#rewriting = undefined;
     return written.kind === 'ok' ? this.#settle() : written;
   }
 

@@ -184,6 +184,21 @@ test('disarming and flushing silence the address at once, whatever lives on', as
   expect(answersArp()).toBe(false);
 });
 
+test('what is disarmed or armed while the guard is written anew stays so', async () => {
+  const { gate } = fixture.plane('gw1');
+  await fixture.answerAt('gw1');
+  const sessions = (): string =>
+    fixture.lab.run('gw1', 'nft', 'list', 'map', 'netdev', 'sallyport_guard', 'address_session');
+  expect(sessions()).toContain(EGRESS);
+  const disarmed = await Promise.all([gate.reassert(), gate.disarm(address(EGRESS))]);
+  expect(disarmed).toEqual([{ kind: 'ok' }, { kind: 'ok' }]);
+  expect(sessions()).not.toContain(EGRESS);
+  const armed = await Promise.all([gate.reassert(), gate.arm(address(EGRESS), SESSION)]);
+  expect(armed).toEqual([{ kind: 'ok' }, { kind: 'ok' }]);
+  expect(sessions()).toContain(EGRESS);
+  await fixture.answerAt('gw1');
+});
+
 test('a guard that somebody took away is back with the second heartbeat, with all that is on the device in it', async () => {
   const { gate } = fixture.plane('gw1');
   expect(answersArp()).toBe(true);
