@@ -13,14 +13,12 @@
  */
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { becomeUrgent } from './becomeUrgent.ts';
 import { startProbeClient } from './probeClient.ts';
 import { type ClientEvent, DEFAULT_PORTS } from './report.ts';
 
 /** Longer than any scenario: a probe whose test died does not run for ever. */
 const RUN_MAX_MS = 3_600_000;
 
-becomeUrgent();
 const { values } = parseArgs({
   options: {
     server: { type: 'string' },

@@ -7,11 +7,9 @@
  */
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { becomeUrgent } from './becomeUrgent.ts';
 import { startProbeServer } from './probeServer.ts';
 import { DEFAULT_PORTS, type ServerEvent } from './report.ts';
 
-becomeUrgent();
 const { values } = parseArgs({
   options: {
     host: { type: 'string', default: '0.0.0.0' },
