@@ -1,10 +1,9 @@
 /** The webhook program, started as it is deployed, behind a real kube-apiserver: what `kubectl apply` really answers. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
+import type { KubeClient } from '../../kube/kubeClient.ts';
 import { createRestClient } from '../../kube/restClient.ts';
 import {
   CILIUM_EGRESS_GATEWAY_POLICY,
@@ -13,12 +12,17 @@ import {
   GATEWAY_NODE,
 } from '../../policy/names.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
+import {
+  createGateway,
+  HOST,
+  must,
+  NAMESPACE,
+  startWebhookProgram,
+  type WebhookProgram,
+} from './webhookProgram.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const CRDS = path.join(ROOT, 'charts/sallyport/files/crds');
-const NAMESPACE = 'sallyport';
-/** The name under which this test's API server reaches the webhook, so that the certificate carries it. */
-const HOST = 'localhost';
 const CILIUM_POLICIES = collectionPath(CILIUM_EGRESS_GATEWAY_POLICY);
 const OWN_POLICIES = collectionPath(EGRESS_POLICY);
 const WAIT = { timeout: 20_000, interval: 100 };
@@ -38,9 +42,7 @@ spec:
 
 let api: ApiServer;
 let client: KubeClient;
-let program: ChildProcess;
-let port: number;
-let log = '';
+let program: WebhookProgram | undefined;
 
 beforeAll(async () => {
   api = await startApiServer({ onProgress: (line) => console.log(line) });
@@ -48,19 +50,14 @@ beforeAll(async () => {
   expect(kubectl(['apply', '-f', CRDS])).toMatchObject({ status: 0 });
   for (const kind of [CILIUM_EGRESS_GATEWAY_POLICY, EGRESS_POLICY, GATEWAY_NODE])
     await vi.waitUntil(async () => (await client.get(collectionPath(kind))).kind === 'ok', WAIT);
-  await createGateway();
-  port = await freePort();
-  await createConfigurations();
-  program = startProgram();
+  await createGateway(client);
+  program = await startWebhookProgram(api, 'webhook-0');
+  await createConfigurations(program.port);
   await waitUntilInForce();
 }, 1_800_000);
 
 afterAll(async () => {
-  if (program?.exitCode === null) {
-    const exited = new Promise((resolve) => program.once('exit', resolve));
-    program.kill('SIGKILL');
-    await exited;
-  }
+  await program?.stop();
   await client?.close();
   await api?.stop();
 });
@@ -73,27 +70,8 @@ function kubectl(args: readonly string[], input = '') {
   return { status: done.status, output: done.stdout + done.stderr };
 }
 
-function must(outcome: KubeOutcome<unknown>): void {
-  if (outcome.kind !== 'ok') throw new Error(`${outcome.error.code}: ${outcome.error.message}`);
-}
-
-async function createGateway(): Promise<void> {
-  const metadata = { name: 'gw-1', labels: { 'sallyport.dev/gateway': '' } };
-  const addresses = [{ type: 'InternalIP', address: '203.0.113.11' }];
-  must(await client.create('/api/v1/namespaces', { metadata: { name: NAMESPACE } }));
-  must(await client.create('/api/v1/nodes', { metadata, status: { addresses } }));
-  const reports = collectionPath(GATEWAY_NODE);
-  const { group, version, kind } = GATEWAY_NODE;
-  must(await client.create(reports, { apiVersion: `${group}/${version}`, kind, metadata: { name: 'gw-1' } }));
-  const status = {
-    interfaces: [{ name: 'eth0', addresses: ['203.0.113.11/24'] }],
-    onLink: [{ cidr: '203.0.113.0/24', interfaceName: 'eth0' }],
-  };
-  must(await client.mergePatch(`${reports}/gw-1/status`, { status }));
-}
-
 /** As the chart installs them, but for the address; without a caBundle, which is the program's to write. */
-async function createConfigurations(): Promise<void> {
+async function createConfigurations(port: number): Promise<void> {
   const rules = [CILIUM_EGRESS_GATEWAY_POLICY, EGRESS_POLICY].map(({ group, version, plural }) => ({
     apiGroups: [group],
     apiVersions: [version],
@@ -125,28 +103,6 @@ async function createConfigurations(): Promise<void> {
   );
 }
 
-function startProgram(): ChildProcess {
-  const child = spawn('node', [path.join(ROOT, 'webhook/main.ts')], {
-    env: {
-      PATH: process.env.PATH,
-      KUBECONFIG: api.kubeconfigPath,
-      POD_NAME: 'webhook-0',
-      SALLYPORT_NAMESPACE: NAMESPACE,
-      WEBHOOK_PORT: String(port),
-      WEBHOOK_SERVICE: HOST,
-      CERT_SECRET: 'webhook-cert',
-      VALIDATING_CONFIGURATION: 'sallyport',
-      MUTATING_CONFIGURATION: 'sallyport',
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      log += text;
-    });
-  return child;
-}
-
 /** The API server learns of a new configuration and of its bundle by its own watch: dry runs show when it has. */
 async function waitUntilInForce(): Promise<void> {
   let seen = '';
@@ -162,7 +118,7 @@ async function waitUntilInForce(): Promise<void> {
   try {
     await vi.waitUntil(inForce, { timeout: 30_000, interval: 200 });
   } catch {
-    throw new Error(`the webhook is not in force:\n${seen}\n${log}`);
+    throw new Error(`the webhook is not in force:\n${seen}\n${program?.log()}`);
   }
 }
 
@@ -191,21 +147,12 @@ async function untilKnown(cidr: string): Promise<void> {
   );
 }
 
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, HOST, resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
-}
-
 async function post(body: string): Promise<number> {
   return new Promise((resolve, reject) => {
     // Who answers is not in question here: the API server has checked the certificate in every other test.
     const outgoing = request({
       host: HOST,
-      port,
+      port: program?.port,
       path: '/validate',
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -327,9 +274,10 @@ test.each(['{', '{}', '[]'])('%s is no review: 400, and the webhook lives on', a
 });
 
 test('told to end, it goes on deciding while it drains, then ends by itself', async () => {
-  const ended = new Promise((resolve) => program.once('exit', (code, signal) => resolve({ code, signal })));
-  program.kill('SIGTERM');
-  await vi.waitUntil(() => log.includes('"draining"'), WAIT);
+  const child = program?.child;
+  const ended = new Promise((resolve) => child?.once('exit', (code, signal) => resolve({ code, signal })));
+  child?.kill('SIGTERM');
+  await vi.waitUntil(() => program?.log().includes('"draining"'), WAIT);
   const during = kubectl(['create', '--dry-run=server', '-f', '-'], policy('during', ['203.0.113.30/32']));
   expect(during).toMatchObject({ status: 0 });
   expect(await ended).toEqual({ code: 0, signal: null });

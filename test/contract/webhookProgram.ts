@@ -22,6 +22,8 @@ const REGISTRATION = '/apis/admissionregistration.k8s.io/v1';
 const IN_FORCE_MS = 30_000;
 
 export interface WebhookProgram {
+  /** For tests of how it ends. */
+  readonly child: ChildProcess;
   readonly port: number;
   log(): string;
   /** The decision of this one, asked past the API server: status and parsed body. */
@@ -54,6 +56,7 @@ export async function startWebhookProgram(
       log += text;
     });
   return {
+    child,
     port,
     log: () => log,
     ask: (endpoint, review) => ask(port, endpoint, review),
