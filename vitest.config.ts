@@ -11,7 +11,7 @@ export default defineConfig({
           name: 'unit',
           // A property of some seconds takes a multiple where others use the machine; only what hangs is wrong.
           testTimeout: 60_000,
-          // Vitest would leave one of two processors idle, and the quick loop has a minute.
+          // Vitest would leave one of two processors idle, and the quick loop is to be quick.
           maxWorkers: availableParallelism(),
           include: [
             '{policy,kube,runtime,webhook,failover,certs,cli,bench}/**/*.test.ts',

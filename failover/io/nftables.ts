@@ -10,7 +10,7 @@ import { readJson, runTool, type ToolRunner } from './runTool.ts';
 
 /** Transactions waiting at the most: a kernel this far behind is as good as gone. */
 const QUEUE_LENGTH_MAX = 256;
-/** nft and the kernel together take 2 MB a second and more on an idle machine; a quarter of it is allowed for. */
+/** What nft and the kernel are given at the least: 23 MB did not fit 5 s on a busy machine. */
 const BYTES_PER_MS = 500;
 /** What of a tool's complaint is worth keeping in a log line. */
 const MESSAGE_LENGTH_MAX = 400;
