@@ -10,8 +10,13 @@ import { createWebhookMetrics } from './io/metrics.ts';
 import { createWebhookServer } from './io/server.ts';
 import { watchBundle } from './io/watchBundle.ts';
 
-/** Long enough for every API server to have sent one more review on each connection it keeps, or to have let it be. */
+/** Long enough for every API server's node to have heard that this replica is to be asked no more. */
 const DRAIN_MS = 12_000;
+/**
+ * API servers close what they have not used for 90 s. Of what they keep they use the newest first: an old connection may
+ * lie idle until a burst of reviews needs it.
+ */
+const LINGER_MS = 95_000;
 /** Wrong settings: the exit code that says a restart will not help. */
 const EXIT_CONFIG = 2;
 
@@ -39,6 +44,7 @@ async function run(config: WebhookConfig): Promise<void> {
   const server = createWebhookServer({
     port: config.port,
     drainMs: DRAIN_MS,
+    lingerMs: LINGER_MS,
     facts: facts.state,
     lookAtRivals: createLookAtRivals(lookClient),
     metrics: createWebhookMetrics(),
@@ -63,7 +69,7 @@ async function run(config: WebhookConfig): Promise<void> {
   logger.info('listening', { port });
 
   const signal = await terminationSignal();
-  logger.info('draining', { signal, drainMs: DRAIN_MS });
+  logger.info('draining', { signal, drainMs: DRAIN_MS, lingerMs: LINGER_MS });
   certificates.stop();
   bundle?.stop();
   await server.drain();

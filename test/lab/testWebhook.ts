@@ -25,6 +25,7 @@ export const UNREACHED_FACTS: ClusterFacts = {
 
 export interface TestWebhookOptions {
   readonly drainMs?: number;
+  readonly lingerMs?: number;
   readonly pause?: (ms: number) => Promise<unknown>;
   readonly facts?: ClusterFacts;
   readonly limits?: Partial<ServerLimits>;
@@ -53,6 +54,7 @@ export async function startTestWebhook({ ca, leaf }: Certificates, options: Test
     port: 0,
     host: '127.0.0.1',
     drainMs: options.drainMs ?? 0,
+    lingerMs: options.lingerMs ?? 0,
     facts: () => world.facts,
     metrics,
     logger: createLogger({ program: 'test', level: 'info', write: options.write ?? (() => {}) }),

@@ -159,10 +159,6 @@ test('while nothing happens', async () => {
 test('while both replicas are rolled', async () => {
   await cluster.kubectl(['rollout', 'restart', '-n', NAMESPACE, WEBHOOK]);
   await waitUntilAvailable();
-  await cluster.waitFor('the old ones to be gone', async () => {
-    const { stdout } = await cluster.kubectl(['get', 'pods', '-n', NAMESPACE, '-l', SELECTOR, '-o', 'name']);
-    return stdout.trim().split('\n').length === 2 || undefined;
-  });
   await expectNoneLost('rollout restart');
 });
 
@@ -187,6 +183,22 @@ test('while the CA is renewed', async () => {
 test('while the Secret is made anew after somebody deleted it', async () => {
   await whileRotating(() => cluster.kubectl(['delete', 'secret', '-n', NAMESPACE, SECRET]));
   await expectNoneLost('Secret deleted');
+});
+
+/** A replica that was told to go stays until API servers have let go of it: one and a half minutes. */
+test('until the replicas that were rolled and deleted have ended', async () => {
+  const old = async (): Promise<string> => {
+    const argv = ['get', 'pods', '-n', NAMESPACE, '-l', SELECTOR, '-o', 'name'];
+    return (await cluster.kubectl(argv)).stdout;
+  };
+  await cluster.waitFor(
+    'the old ones to be gone',
+    async () => (await old()).trim().split('\n').length === 2 || undefined,
+    {
+      timeoutMs: 150_000,
+    },
+  );
+  await expectNoneLost('old replicas ended');
 });
 
 async function restartsOf({ name }: Pod): Promise<number> {

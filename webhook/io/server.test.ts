@@ -1,4 +1,5 @@
 /** Certificates, readiness, and an end that loses nothing. */
+import { Agent } from 'node:https';
 import { connect } from 'node:tls';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { issueLeaf } from '../../certs/io/issue.ts';
@@ -96,6 +97,19 @@ test('while draining it is unready, still decides, and closes each connection it
   expect(decided).toMatchObject({ status: 200, headers: { connection: 'close' }, reusedSocket: false });
   await ended;
   await expect(send(webhook, '/healthz')).rejects.toThrow();
+});
+
+test('an idle connection is left to its client, and the end comes with its last use', async () => {
+  const webhook = await start({ drainMs: 1, lingerMs: 60_000 });
+  expect((await send(webhook, '/healthz')).headers.connection).toBe('keep-alive');
+  const ended = webhook.end();
+  // A connection of its own: the one kept stays idle, well past the time that those get who do not know yet.
+  const other = new Agent({ ca: certificates.ca.certPem, servername: SERVER_NAME });
+  for (const _ of Array(20)) await send({ port: webhook.port, agent: other }, '/healthz');
+  other.destroy();
+  const decided = await send(webhook, '/validate', { body: text('uid-last') });
+  expect(decided).toMatchObject({ status: 200, headers: { connection: 'close' }, reusedSocket: true });
+  await ended;
 });
 
 test('a request that never ends does not keep the program from ending', async () => {

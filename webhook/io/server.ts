@@ -13,6 +13,7 @@ import { createLoadBudget, LOAD_LIMITS, type LoadLimits } from './loadBudget.ts'
 import type { LookAtRivals } from './lookAtRivals.ts';
 import type { WebhookMetrics } from './metrics.ts';
 import { createReviewApp } from './reviewApp.ts';
+import { trackConnections } from './trackConnections.ts';
 
 /** API servers keep idle connections for 90 s; whoever closes first gives the other a random EOF. */
 const KEEP_ALIVE_MS = 95_000;
@@ -58,8 +59,13 @@ export interface WebhookServerOptions {
   /** 0 takes a free port. */
   readonly port: number;
   readonly host?: string;
-  /** How long every answer says `Connection: close` before the server ends, in milliseconds. */
+  /** How long the server at least goes on when it is to end, for those who do not know yet, in milliseconds. */
   readonly drainMs: number;
+  /**
+   * How long it then at most waits for its clients to close what they keep, in milliseconds. No server can close an idle
+   * connection without a risk: a request may be on its way.
+   */
+  readonly lingerMs: number;
   readonly facts: () => FactsState;
   /** Absent: a denial rests on what the caches say. */
   readonly lookAtRivals?: LookAtRivals;
@@ -79,7 +85,7 @@ export interface WebhookServer {
   useCertificate(pair: CertificatePair): void;
   /** Whose client certificates are believed, where names are configured. For new connections. */
   useClientBundle(pem: string): void;
-  /** Unready at once, closing connections as they are used, ended when it resolves. */
+  /** Unready at once, closing connections as they are used, ended when it resolves: soon after the last one is gone. */
   drain(): Promise<void>;
 }
 
@@ -96,9 +102,10 @@ interface ServerState {
 
 export function createWebhookServer(options: WebhookServerOptions): WebhookServer {
   const limits = { ...SERVER_LIMITS, ...options.limits };
-  const pause = options.pause ?? setTimeout;
+  const pause = options.pause ?? ((ms: number) => setTimeout(ms, undefined, { ref: false }));
   const state: ServerState = { pair: undefined, clientBundle: undefined, draining: false };
   const server = createLimitedServer(options, { limits, state });
+  const connections = trackConnections(server);
   const apply = (next: Partial<ServerState>): void => {
     const { pair, clientBundle } = { ...state, ...next };
     if (pair !== undefined) server.setSecureContext(secureContext(pair, clientBundle));
@@ -114,6 +121,7 @@ export function createWebhookServer(options: WebhookServerOptions): WebhookServe
     drain: async () => {
       state.draining = true;
       await pause(options.drainMs);
+      await Promise.race([connections.untilNone(), pause(options.lingerMs)]);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
       const timer = setInterval(() => server.closeAllConnections(), limits.finishMs);
