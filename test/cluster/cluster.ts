@@ -17,7 +17,7 @@ import {
   setUplink,
 } from './network.ts';
 import type { Toolchain } from './toolchain.ts';
-import { type ClusterNode, CONTROL_PLANE, namespaceName, OUTSIDE } from './topology.ts';
+import { type ClusterNode, CONTROL_PLANE, namespaceName, OUTSIDE, ROUTER } from './topology.ts';
 import { type WaitOptions, waitUntil } from './waitUntil.ts';
 
 const API_SERVER_TIMEOUT_MS = 60_000;
@@ -95,6 +95,11 @@ export class Cluster {
   /** On the host behind the router, 198.51.100.10. */
   outsideExec(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     return execIn(this.id, OUTSIDE, argv, options);
+  }
+
+  /** On the router between the nodes and the outside host. */
+  routerExec(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return execIn(this.id, ROUTER, argv, options);
   }
 
   /** Network namespace of a node, 'outside', 'router', 'switch' or 'control-plane', for `ip netns exec`. */

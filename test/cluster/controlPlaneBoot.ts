@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SUPERVISE } from './nodeBoot.ts';
 import type { Toolchain } from './toolchain.ts';
-import { CONTROL_PLANE_ADDRESS, SERVICE_CIDR } from './topology.ts';
+import { CONTROL_PLANE_ADDRESS, IPV6, SERVICE_CIDR } from './topology.ts';
 
 const ETCD = 'http://127.0.0.1:2379';
 
@@ -12,7 +12,7 @@ function renderFlags(flags: Readonly<Record<string, string>>): string {
     .join(' ');
 }
 
-function renderApiServer(pki: string): string {
+function renderApiServer(pki: string, dualStack: boolean): string {
   return renderFlags({
     'etcd-servers': ETCD,
     'advertise-address': CONTROL_PLANE_ADDRESS,
@@ -29,7 +29,7 @@ function renderApiServer(pki: string): string {
     'service-account-issuer': 'https://kubernetes.default.svc',
     'authorization-mode': 'Node,RBAC',
     'enable-admission-plugins': 'NodeRestriction',
-    'service-cluster-ip-range': SERVICE_CIDR,
+    'service-cluster-ip-range': dualStack ? `${SERVICE_CIDR},${IPV6.serviceCidr}` : SERVICE_CIDR,
     'allow-privileged': 'true',
     // Webhooks are called at their pods: no kube-proxy runs beside the API server.
     'enable-aggregator-routing': 'true',
@@ -58,7 +58,7 @@ function renderControllerManager(folder: string): string {
 }
 
 /** PID 1 of the control plane's pid namespace: its end is the end of etcd and all of it. */
-function renderBoot(folder: string, toolchain: Toolchain): string {
+function renderBoot({ folder, toolchain, dualStack }: ControlPlaneOptions): string {
   const disk = join(folder, 'control-plane');
   const etcd = renderFlags({
     'data-dir': `${disk}/etcd`,
@@ -78,7 +78,7 @@ mount -t proc proc /proc
 mkdir -p $D/etcd && mount -t tmpfs -o size=1g tmpfs $D/etcd
 ${SUPERVISE}
 supervise $D/etcd.log $B/etcd ${etcd} --unsafe-no-fsync &
-supervise $D/kube-apiserver.log $B/kube-apiserver ${renderApiServer(join(folder, 'pki'))} &
+supervise $D/kube-apiserver.log $B/kube-apiserver ${renderApiServer(join(folder, 'pki'), dualStack)} &
 until [ -e ${folder}/api-ready ]; do sleep 0.1; done
 supervise $D/kube-controller-manager.log $B/kube-controller-manager ${renderControllerManager(folder)} &
 supervise $D/kube-scheduler.log $B/kube-scheduler ${scheduler} &
@@ -86,7 +86,14 @@ while :; do wait; sleep 1; done
 `;
 }
 
-export async function writeControlPlaneFiles(folder: string, toolchain: Toolchain): Promise<void> {
+export interface ControlPlaneOptions {
+  readonly folder: string;
+  readonly toolchain: Toolchain;
+  readonly dualStack: boolean;
+}
+
+export async function writeControlPlaneFiles(options: ControlPlaneOptions): Promise<void> {
+  const { folder } = options;
   await mkdir(join(folder, 'control-plane'), { recursive: true });
-  await writeFile(join(folder, 'control-plane/boot.sh'), renderBoot(folder, toolchain));
+  await writeFile(join(folder, 'control-plane/boot.sh'), renderBoot(options));
 }

@@ -37,6 +37,8 @@ export interface ClusterOptions {
   readonly id: string;
   /** Default: three gateways in two zones and two workers. */
   readonly shape?: readonly NodeShape[];
+  /** Nodes, pods and services have IPv6 addresses beside those of IPv4. */
+  readonly dualStack?: boolean;
   /** OCI tars every node imports whenever it starts. */
   readonly images?: readonly string[];
   /** base_reachable_time_ms of the router; Linux's default when absent. */
@@ -108,7 +110,7 @@ async function start(options: ClusterOptions, state: ClusterState, toolchain: To
   await allEnded([
     issueCertificates(join(folder, 'pki'), nodes),
     buildBackbone(id, { nodes, ...arp }),
-    writeControlPlaneFiles(folder, toolchain),
+    writeControlPlaneFiles({ folder, toolchain, dualStack: options.dualStack === true }),
     ...nodes.map((node) => writeNodeFiles({ node, folder, toolchain })),
   ]);
   const relay = await startRelay(id);
@@ -139,7 +141,7 @@ async function start(options: ClusterOptions, state: ClusterState, toolchain: To
 /** A cluster with all nodes Ready. On failure everything made so far is removed and ClusterError says which step. */
 export async function createCluster(options: ClusterOptions): Promise<Cluster> {
   const { id } = options;
-  const nodes = placeNodes(id, options.shape ?? DEFAULT_SHAPE);
+  const nodes = placeNodes(id, options.shape ?? DEFAULT_SHAPE, { dualStack: options.dualStack === true });
   const toolchain = await ensureToolchain(
     options.onProgress === undefined ? {} : { onProgress: options.onProgress },
   );

@@ -4,6 +4,7 @@ import {
   type ClusterNode,
   CONTROL_PLANE,
   CONTROL_PLANE_ADDRESS,
+  IPV6,
   namespaceName,
   OUTSIDE,
   OUTSIDE_ADDRESS,
@@ -39,6 +40,7 @@ async function writeSysctls(id: string, member: string, settings: readonly strin
 interface Port {
   readonly member: string;
   readonly address: string;
+  readonly address6?: string | undefined;
   readonly mac?: string;
   readonly lines?: readonly string[];
 }
@@ -55,10 +57,11 @@ async function attach(id: string, port: Port): Promise<void> {
   await ipBatch(namespace, [
     'link set lo up',
     `address add ${port.address}/24 dev eth0`,
+    ...(port.address6 === undefined ? [] : [`address add ${port.address6}/64 dev eth0 nodad`]),
     'link set eth0 up',
     ...(port.lines ?? []),
   ]);
-  await writeSysctls(id, port.member, ['net.ipv4.ip_forward=1']);
+  await writeSysctls(id, port.member, ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']);
 }
 
 /** The switch's port of a member; the control plane's name is too long for an interface. */
@@ -79,32 +82,47 @@ export async function buildBackbone(id: string, options: NetworkOptions): Promis
   const outside = namespaceName(id, OUTSIDE);
   await runCommand(STEP, ['ip', 'netns', 'add', fabric]);
   await ipBatch(fabric, ['link set lo up', 'link add br0 type bridge', 'link set br0 up']);
-  await attach(id, { member: ROUTER, address: ROUTER_ADDRESS });
+  const dualStack = options.nodes.some(({ ipv6 }) => ipv6 !== undefined);
+  const ipv6 = (address: string): { readonly address6?: string } => (dualStack ? { address6: address } : {});
+  await attach(id, { member: ROUTER, address: ROUTER_ADDRESS, ...ipv6(IPV6.routerAddress) });
   await attach(id, {
     member: CONTROL_PLANE,
     address: CONTROL_PLANE_ADDRESS,
-    lines: [
-      `route add default via ${ROUTER_ADDRESS}`,
-      ...options.nodes.map((node) => `route add ${node.podCidr} via ${node.address}`),
-    ],
+    ...ipv6(IPV6.controlPlaneAddress),
+    lines: routesOver(options.nodes, dualStack),
   });
   await runCommand(STEP, ['ip', 'netns', 'add', outside]);
   await ipBatch(router, [
     `link add out0 type veth peer name eth0 netns ${outside}`,
     `address add ${ROUTER_OUTSIDE_ADDRESS}/24 dev out0`,
+    ...(dualStack ? [`address add ${IPV6.routerOutsideAddress}/64 dev out0 nodad`] : []),
     'link set out0 up',
   ]);
   await ipBatch(outside, [
     'link set lo up',
     `address add ${OUTSIDE_ADDRESS}/24 dev eth0`,
+    ...(dualStack ? [`address add ${IPV6.outsideAddress}/64 dev eth0 nodad`] : []),
     'link set eth0 up',
     `route add default via ${ROUTER_OUTSIDE_ADDRESS}`,
+    ...(dualStack ? [`route add default via ${IPV6.routerOutsideAddress}`] : []),
   ]);
   if (options.routerArpTimeoutMs !== undefined) {
     await writeSysctls(id, ROUTER, [
       `net.ipv4.neigh.eth0.base_reachable_time_ms=${options.routerArpTimeoutMs}`,
     ]);
   }
+}
+
+/** To the world through the router, and to the pods of nodes through those. */
+function routesOver(nodes: readonly ClusterNode[], dualStack: boolean): readonly string[] {
+  return [
+    `route add default via ${ROUTER_ADDRESS}`,
+    ...(dualStack ? [`route add default via ${IPV6.routerAddress}`] : []),
+    ...nodes.flatMap(({ address, podCidr, ipv6 }) => [
+      `route add ${podCidr} via ${address}`,
+      ...(ipv6 === undefined ? [] : [`route add ${ipv6.podCidr} via ${ipv6.address}`]),
+    ]),
+  ];
 }
 
 /**
@@ -120,20 +138,27 @@ export async function attachNode(
   await attach(id, {
     member: node.name,
     address: node.address,
+    address6: node.ipv6?.address,
     mac: node.mac,
-    lines: [
-      `route add default via ${ROUTER_ADDRESS}`,
-      ...others.map((other) => `route add ${other.podCidr} via ${other.address}`),
-    ],
+    lines: routesOver(others, node.ipv6 !== undefined),
   });
-  const ruleset = `table ip cni-masquerade {
+  const inside = [POD_CIDR, SERVICE_CIDR, UNDERLAY_CIDR];
+  const inside6 = [IPV6.podCidr, IPV6.serviceCidr, IPV6.underlayCidr];
+  const rulesets = [
+    renderMasquerade('ip', node.podCidr, inside),
+    ...(node.ipv6 === undefined ? [] : [renderMasquerade('ip6', node.ipv6.podCidr, inside6)]),
+  ];
+  await execIn(id, node.name, ['nft', '-f', '-'], { stdin: rulesets.join('') });
+}
+
+function renderMasquerade(family: 'ip' | 'ip6', pods: string, inside: readonly string[]): string {
+  return `table ${family} cni-masquerade {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${node.podCidr} ip daddr != { ${POD_CIDR}, ${SERVICE_CIDR}, ${UNDERLAY_CIDR} } masquerade
+    ${family} saddr ${pods} ${family} daddr != { ${inside.join(', ')} } masquerade
   }
 }
 `;
-  await execIn(id, node.name, ['nft', '-f', '-'], { stdin: ruleset });
 }
 
 /**

@@ -1,7 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PAUSE_IMAGE, type Toolchain } from './toolchain.ts';
-import { type ClusterNode, POD_CIDR } from './topology.ts';
+import { addressesOf, type ClusterNode, IPV6, POD_CIDR, podCidrsOf } from './topology.ts';
 
 export interface NodeFilesOptions {
   readonly node: ClusterNode;
@@ -45,7 +45,9 @@ SystemdCgroup = false
 }
 
 function renderCni(node: ClusterNode): string {
-  const ipam = { type: 'host-local', ranges: [[{ subnet: node.podCidr }]], routes: [{ dst: '0.0.0.0/0' }] };
+  const ranges = podCidrsOf(node).map((subnet) => [{ subnet }]);
+  const routes = [{ dst: '0.0.0.0/0' }, ...(node.ipv6 === undefined ? [] : [{ dst: '::/0' }])];
+  const ipam = { type: 'host-local', ranges, routes };
   const bridge = { type: 'bridge', bridge: 'cni0', isGateway: true, ipMasq: false, hairpinMode: true, ipam };
   return JSON.stringify({ cniVersion: '1.0.0', name: 'test', plugins: [bridge] });
 }
@@ -86,7 +88,7 @@ function renderProxy({ node, folder }: NodeFilesOptions): string {
     mode: 'nftables',
     clientConnection: { kubeconfig: join(folder, 'proxy.kubeconfig') },
     hostnameOverride: node.name,
-    clusterCIDR: POD_CIDR,
+    clusterCIDR: node.ipv6 === undefined ? POD_CIDR : `${POD_CIDR},${IPV6.podCidr}`,
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
   });
 }
@@ -155,7 +157,7 @@ for image in ${folder}/images/*.tar; do
   $B/ctr -n k8s.io images import --local --snapshotter overlayfs "$image" >>$D/import.log 2>&1
 done
 until [ -e ${folder}/api-ready ]; do sleep 0.1; done
-supervise $D/kubelet.log $B/kubelet ${kubelet} --hostname-override ${node.name} --node-ip ${node.address} --v=1 &
+supervise $D/kubelet.log $B/kubelet ${kubelet} --hostname-override ${node.name} --node-ip ${addressesOf(node).join(',')} --v=1 &
 while :; do wait; sleep 1; done
 `;
 }

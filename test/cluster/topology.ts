@@ -11,6 +11,16 @@ export const OUTSIDE_ADDRESS = '198.51.100.10';
 export const UNDERLAY_CIDR = '203.0.113.0/24';
 export const POD_CIDR = '10.244.0.0/16';
 export const SERVICE_CIDR = '10.96.0.0/16';
+/** What a dual-stack cluster has beside them. */
+export const IPV6 = {
+  controlPlaneAddress: '2001:db8:cb::2',
+  routerAddress: '2001:db8:cb::1',
+  routerOutsideAddress: '2001:db8:c6::1',
+  outsideAddress: '2001:db8:c6::10',
+  underlayCidr: '2001:db8:cb::/64',
+  podCidr: 'fd00:10:244::/48',
+  serviceCidr: 'fd00:10:96::/112',
+} as const;
 
 /** A switch port's interface name is `p-<node>`, and Linux allows 15 characters. */
 const NODE_NAME_LENGTH_MAX = 13;
@@ -35,6 +45,8 @@ export interface ClusterNode extends NodeShape {
   readonly address: string;
   /** 10.244.N.0/24 with N from 1 in the order given. */
   readonly podCidr: string;
+  /** Of a dual-stack cluster: 2001:db8:cb::11 upwards and ::21 upwards, and fd00:10:244:N::/64. */
+  readonly ipv6?: { readonly address: string; readonly podCidr: string };
   /** Kept over a power cut, as a real network card's is. */
   readonly mac: string;
 }
@@ -48,7 +60,11 @@ export const DEFAULT_SHAPE: readonly NodeShape[] = [
 ];
 
 /** Gives each node its addresses. Throws on names that cannot be interfaces or are taken. */
-export function placeNodes(id: string, shape: readonly NodeShape[]): readonly ClusterNode[] {
+export function placeNodes(
+  id: string,
+  shape: readonly NodeShape[],
+  options: { readonly dualStack?: boolean } = {},
+): readonly ClusterNode[] {
   if (!CLUSTER_ID.test(id))
     throw new ClusterError('checking the cluster', `'${id}' is no cluster id (${CLUSTER_ID})`);
   const count = { gateway: 0, worker: 0 };
@@ -67,9 +83,21 @@ export function placeNodes(id: string, shape: readonly NodeShape[]): readonly Cl
       ...node,
       address: `203.0.113.${host}`,
       podCidr: `10.244.${index + 1}.0/24`,
+      ...(options.dualStack === true
+        ? { ipv6: { address: `2001:db8:cb::${host}`, podCidr: `fd00:10:244:${index + 1}::/64` } }
+        : {}),
       mac: `02:00:cb:00:71:${host.toString(16).padStart(2, '0')}`,
     };
   });
+}
+
+/** One entry for each family that the node has, IPv4 first. */
+export function podCidrsOf({ podCidr, ipv6 }: ClusterNode): readonly string[] {
+  return ipv6 === undefined ? [podCidr] : [podCidr, ipv6.podCidr];
+}
+
+export function addressesOf({ address, ipv6 }: ClusterNode): readonly string[] {
+  return ipv6 === undefined ? [address] : [address, ipv6.address];
 }
 
 /** The network namespace of a node, the router, the outside host, the switch or the control plane. */
@@ -93,7 +121,7 @@ export function renderNodes(nodes: readonly ClusterNode[]): string {
           ...(node.role === 'gateway' ? { 'sallyport.dev/gateway': 'true' } : {}),
         },
       },
-      spec: { podCIDR: node.podCidr, podCIDRs: [node.podCidr] },
+      spec: { podCIDR: node.podCidr, podCIDRs: podCidrsOf(node) },
     })),
   });
 }

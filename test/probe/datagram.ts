@@ -53,3 +53,8 @@ export function parseDown(text: string): DownDatagram | undefined {
     source,
   };
 }
+
+/** Of the socket that sends to the host or takes what comes to it. */
+export function datagramType(host: string): 'udp4' | 'udp6' {
+  return host.includes(':') ? 'udp6' : 'udp4';
+}

@@ -45,8 +45,8 @@ export async function startProbeClient(options: ProbeClientOptions): Promise<Pro
   const serverPush = group('serverPush', ports.push);
   const idle = group('idle', ports.echo);
   const groups = [podPush, serverPush, idle];
-  const udp = new UdpFlow({ run: randomBytes(4).toString('hex'), ratePerSecond: options.udpRate });
-  await Promise.all([...groups.map((one) => one.open()), udp.open(host, ports.udp)]);
+  const udp = new UdpFlow({ run: randomBytes(4).toString('hex'), ratePerSecond: options.udpRate, host });
+  await Promise.all([...groups.map((one) => one.open()), udp.open(ports.udp)]);
 
   const report = (event: ClientReport['event']): ClientReport => {
     const nowMs = performance.now();

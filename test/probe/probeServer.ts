@@ -2,11 +2,11 @@
  * The outside host of the probes. TCP echo, TCP push, UDP each way, HTTP. Greets every TCP connection with
  * `source ADDRESS\n`, the client's address as seen here.
  */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { Arrivals } from './arrivals.ts';
-import { parseUp, renderDown, type UpDatagram } from './datagram.ts';
+import { datagramType, parseUp, renderDown, type UpDatagram } from './datagram.ts';
 import { startPacer } from './pacer.ts';
 import type { ProbePorts, ServedConnections, ServedFlow, ServerReport } from './report.ts';
 import { SequenceRecord } from './sequenceRecord.ts';
@@ -37,7 +37,7 @@ const UNSENT_MAX_BYTES = 65_536;
 export async function startProbeServer(options: ProbeServerOptions): Promise<ProbeServer> {
   const echo = new TcpService();
   const push = new TcpService();
-  const udp = new UdpService();
+  const udp = new UdpService(options.host);
   echo.onSocket = (socket, heard) =>
     socket.on('data', (data) => {
       heard.note(performance.now());
@@ -152,9 +152,13 @@ interface Flow {
 
 /** Flows of datagrams; each is answered with a sequence of the server's own, to wherever the last one came from. */
 class UdpService {
-  readonly #socket = createSocket('udp4');
+  readonly #socket: DatagramSocket;
   readonly #flows = new Map<string, Flow>();
   #port = 0;
+
+  constructor(host: string) {
+    this.#socket = createSocket(datagramType(host));
+  }
 
   async bind(host: string, port: number): Promise<number> {
     this.#socket.on('message', (data, { address, port: from }) => {

@@ -1,12 +1,13 @@
 /**
  * How many datagrams reached a UDP port of this network namespace and found its socket's buffer full: the kernel's own
- * count (proc(5), /proc/net/udp, last column). A probe that the machine did not run for a quarter of a second loses what it
+ * count (proc(5), /proc/net/udp and udp6, last column). A probe that the machine did not run for a quarter of a second loses what it
  * was sent meanwhile; no network did.
  */
 import { readFileSync } from 'node:fs';
 
 export function readSocketDrops(port: number): number {
-  return parseSocketDrops(readFileSync('/proc/self/net/udp', 'latin1'), port);
+  const tables = ['/proc/self/net/udp', '/proc/self/net/udp6'];
+  return tables.reduce((sum, path) => sum + parseSocketDrops(readFileSync(path, 'latin1'), port), 0);
 }
 
 /** Zero where no socket has the port. */

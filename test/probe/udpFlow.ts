@@ -1,7 +1,7 @@
 /** One UDP flow of the pod: its own sequence up, the server's sequence down. */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { Arrivals } from './arrivals.ts';
-import { parseDown, renderUp } from './datagram.ts';
+import { datagramType, parseDown, renderUp } from './datagram.ts';
 import { startPacer } from './pacer.ts';
 import type { UdpReport } from './report.ts';
 import { SEQUENCES_MAX, SequenceRecord } from './sequenceRecord.ts';
@@ -11,7 +11,8 @@ import { readSocketDrops } from './socketDrops.ts';
 const DRAIN_MS = 500;
 
 export class UdpFlow {
-  readonly #socket = createSocket('udp4');
+  readonly #host: string;
+  readonly #socket: Socket;
   readonly #record = new SequenceRecord();
   readonly #sources = new Map<string, number>();
   readonly #rate: number;
@@ -25,12 +26,14 @@ export class UdpFlow {
   #onDown: () => void = () => undefined;
   #port = 0;
 
-  constructor(options: { readonly run: string; readonly ratePerSecond: number }) {
+  constructor(options: { readonly run: string; readonly ratePerSecond: number; readonly host: string }) {
+    this.#host = options.host;
+    this.#socket = createSocket(datagramType(options.host));
     this.#run = options.run;
     this.#rate = options.ratePerSecond;
   }
 
-  async open(host: string, port: number): Promise<void> {
+  async open(port: number): Promise<void> {
     if (this.#rate === 0) return;
     // Unreachable for a while is what is being measured, not an end.
     this.#socket.on('error', () => undefined);
@@ -42,7 +45,7 @@ export class UdpFlow {
       if (this.#sent >= SEQUENCES_MAX) return;
       const text = renderUp({ run: this.#run, sequence: this.#sent, rate: this.#rate, mark: this.#mark });
       this.#sent += 1;
-      this.#socket.send(text, port, host, () => undefined);
+      this.#socket.send(text, port, this.#host, () => undefined);
     });
   }
 

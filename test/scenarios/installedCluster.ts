@@ -61,6 +61,7 @@ export async function installCluster(options: {
   readonly sessionMilliseconds?: number;
   /** Default: three gateways and two workers. */
   readonly shape?: readonly NodeShape[];
+  readonly dualStack?: boolean;
 }): Promise<InstalledCluster> {
   const { id, onProgress } = options;
   await ensureToolchain({ onProgress });
@@ -71,6 +72,7 @@ export async function installCluster(options: {
     images,
     routerArpTimeoutMs: ROUTER_ARP_MS,
     persistent: options.persistent ?? false,
+    dualStack: options.dualStack ?? false,
     ...(options.shape === undefined ? {} : { shape: options.shape }),
     onProgress,
   });
@@ -111,7 +113,7 @@ export async function installCluster(options: {
   }
 }
 
-function enter(cluster: Cluster, member: string): readonly string[] {
+export function enter(cluster: Cluster, member: string): readonly string[] {
   return ['ip', 'netns', 'exec', cluster.networkNamespace(member)];
 }
 
@@ -266,20 +268,19 @@ export interface Traffic {
   readonly serverPush?: number;
   readonly idle?: number;
   readonly udpRate?: number;
+  /** Default: the outside host's IPv4 address. */
+  readonly server?: string;
 }
 
-function clientArguments({ podPush = 0, serverPush = 0, idle = 0, udpRate = 0 }: Traffic): readonly string[] {
+function clientArguments(traffic: Traffic): readonly string[] {
+  const { podPush = 0, serverPush = 0, idle = 0, udpRate = 0, server = OUTSIDE_ADDRESS } = traffic;
   const counts = {
     '--pod-push': podPush,
     '--server-push': serverPush,
     '--idle': idle,
     '--udp-rate': udpRate,
   };
-  return [
-    '--server',
-    OUTSIDE_ADDRESS,
-    ...Object.entries(counts).flatMap(([name, count]) => [name, String(count)]),
-  ];
+  return ['--server', server, ...Object.entries(counts).flatMap(([name, count]) => [name, String(count)])];
 }
 
 /** Traffic by a process inside the pod, started through `kubectl exec`: ends when the API server does. */
@@ -326,6 +327,11 @@ function findProcessIn(namespace: string): number | undefined {
 
 /** Conntrack entries that mention the address on a node. */
 export async function conntrackEntries(cluster: Cluster, node: string, address: string): Promise<number> {
-  const { stdout } = await cluster.nodeExec(node, ['conntrack', '-L']);
+  const { stdout } = await cluster.nodeExec(node, [
+    'conntrack',
+    '-L',
+    '-f',
+    address.includes(':') ? 'ipv6' : 'ipv4',
+  ]);
   return stdout.split('\n').filter((line) => line.includes(address)).length;
 }
