@@ -47,7 +47,10 @@ function runVitest(project: string): Tally {
       '--reporter=json',
       `--outputFile.json=${file}`,
     ]);
-    const { numPassedTests, numTotalTests, numFailedTestSuites } = JSON.parse(readFileSync(file, 'utf8'));
+    const { numPassedTests, numTotalTests, numFailedTestSuites, testResults } = JSON.parse(
+      readFileSync(file, 'utf8'),
+    );
+    printSlowest(testResults);
     const notPassed = numTotalTests - numPassedTests;
     return {
       passed: numPassedTests,
@@ -59,6 +62,20 @@ function runVitest(project: string): Tally {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+interface FileResult {
+  readonly name: string;
+  readonly startTime: number;
+  readonly endTime: number;
+}
+
+/** Where the minutes went. */
+function printSlowest(files: readonly FileResult[]): void {
+  const took = ({ startTime, endTime }: FileResult): number => (endTime - startTime) / 1000;
+  const slowest = files.toSorted((a, b) => took(b) - took(a)).slice(0, 12);
+  for (const file of slowest)
+    process.stdout.write(`${took(file).toFixed(1).padStart(8)} s  ${path.relative(ROOT, file.name)}\n`);
 }
 
 const args = process.argv.slice(2);
