@@ -455,7 +455,7 @@ test('after a lapse it announces what it answers for again: the kernel kept in w
 
 test('a newer configuration reaches a gateway by the answer to its heartbeat', () => {
   const network = served();
-  const next: VoterConfig = { version: 2, sets: [['gw-2', 'gw-3']] };
+  const next: VoterConfig = { version: 2, sets: [NODES, ['gw-2', 'gw-3']] };
   network.tell({ kind: 'configured', config: next }, ['gw-2', 'gw-3']);
   network.run(100);
   expect(network.state('gw-1').voter.config).toEqual(next);

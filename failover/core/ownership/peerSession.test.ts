@@ -30,7 +30,9 @@ const T = 1000;
 class Driven {
   peer: PeerSession = openPeerSession(5, 'boot', T);
   nowMs = T;
-  readonly config: VoterConfig;
+  config: VoterConfig;
+  /** Versions that voters answer by; the configuration's own where none is given. */
+  knows: Readonly<Record<string, number>> = {};
   /** Of the last call. */
   effects: readonly PeerSessionEffect[] = [];
   outgoing: readonly Outgoing[] = [];
@@ -75,7 +77,8 @@ class Driven {
 
   hear(voter: string, seq: number, verdict: Verdict): this {
     const echo = { session: 5, boot: 'boot', seq };
-    return this.take(peerHears(this.peer, voter, { echo, verdict }, this.#context));
+    const configVersion = this.knows[voter] ?? this.config.version;
+    return this.take(peerHears(this.peer, voter, { echo, verdict, configVersion }, this.#context));
   }
 
   granted(voters: string, seq: number, generation = 'g'): this {
@@ -183,7 +186,8 @@ test.each([
   const driven = new Driven().beat(T);
   const context = { durations: DURATIONS, config: CONFIG, nowMs: T };
   let { peer } = driven;
-  for (const voter of ['a', 'b']) peer = peerHears(peer, voter, { echo, verdict: granting }, context).peer;
+  for (const voter of ['a', 'b'])
+    peer = peerHears(peer, voter, { echo, verdict: granting, configVersion: CONFIG.version }, context).peer;
   expect(isValid(peer, T)).toBe(false);
   expect(sentAtMs(peer, echo)).toBeUndefined();
 });
@@ -319,6 +323,84 @@ test('a voter that never granted before the lapse does not help to revive', () =
     .at(T + 510);
   driven.granted('a', driven.peer.seq).granted('c', driven.peer.seq);
   expect(driven.valid).toBe(false);
+});
+
+test('while a session is valid voters may restart one after the other', () => {
+  const driven = new Driven().live('abc', T + 100);
+  for (const restarted of ['a', 'ab', 'abc']) {
+    driven.beat(driven.peer.nextBeatMs);
+    const { seq } = driven.peer;
+    for (const voter of 'abc') driven.granted(voter, seq, restarted.includes(voter) ? 'h' : 'g');
+    expect(driven.peer.validUntilMs, restarted).toBe(driven.nowMs + sessionMs);
+  }
+});
+
+test('a clock that was frozen hides the lapse: voters that forgot the session, or never knew it, extend nothing', () => {
+  // By its own clock nothing happened between the last grant and these.
+  const driven = new Driven().live('ab', T + 100);
+  const { validUntilMs } = driven.peer;
+  driven.beat(T + 125);
+  const { seq } = driven.peer;
+  driven.granted('a', seq).granted('c', seq);
+  expect(driven.peer.validUntilMs).toBe(validUntilMs);
+  driven.granted('b', seq, 'h');
+  expect(driven.peer.validUntilMs).toBe(validUntilMs);
+  driven.beat(T + 150).granted('a', driven.peer.seq, 'h');
+  expect(driven.effects).toMatchObject([{ kind: 'session-over', reason: 'called-dead' }]);
+});
+
+// The voters change under a session.
+
+const JOINT: VoterConfig = {
+  version: 4,
+  sets: [
+    ['a', 'b', 'c'],
+    ['b', 'c', 'd'],
+  ],
+};
+const AFTER: VoterConfig = { version: 5, sets: [['b', 'c', 'd']] };
+
+test('a session goes on through a joint configuration to the next set, with voters that are new to it', () => {
+  const driven = new Driven().live('abc', T + 100);
+  driven.config = JOINT;
+  driven.live('bd', T + 125);
+  expect(driven.peer.validUntilMs).toBe(T + 100 + sessionMs); // Of the old set b alone.
+  driven.live('abd', T + 200);
+  driven.config = AFTER;
+  driven.live('cd', T + 400);
+  expect(driven.valid).toBe(true);
+});
+
+test('one voter becomes two', () => {
+  const driven = new Driven({ version: 1, sets: [['a']] }).live('a', T + 100);
+  driven.config = { version: 2, sets: [['a'], ['a', 'b']] };
+  driven.live('ab', T + 400);
+  expect(driven.valid).toBe(true);
+});
+
+test('a session that was not extended while both sets counted ends: a verdict of the old set may be unknown to the new one', () => {
+  const driven = new Driven().live('abc', T + 100);
+  driven.config = AFTER;
+  driven.beat(T + 125).hear('c', driven.peer.seq, granting);
+  expect(driven.effects).toEqual([{ kind: 'session-over', session: 5, reason: 'voters-changed', floor: 5 }]);
+});
+
+test('nor does an extension while most of the old set knew no joint configuration count: they might still call it dead by theirs', () => {
+  const driven = new Driven().live('abc', T + 100);
+  driven.config = JOINT;
+  driven.knows = { a: 3, b: 3 };
+  driven.live('abd', T + 150);
+  expect(driven.peer.validUntilMs).toBe(T + 150 + sessionMs);
+  driven.config = AFTER;
+  driven.beat(T + 175).hear('c', driven.peer.seq, granting);
+  expect(driven.effects).toMatchObject([{ kind: 'session-over', reason: 'voters-changed' }]);
+});
+
+test('a session that slept through many changes ends even where its voters are the same again', () => {
+  const driven = new Driven().live('abc', T + 100);
+  driven.config = { version: 7, sets: CONFIG.sets };
+  driven.beat(T + 125).granted('a', driven.peer.seq);
+  expect(driven.effects).toMatchObject([{ kind: 'session-over', reason: 'voters-changed' }]);
 });
 
 test('a session that was called dead by one voter and lapses is not hung on heartbeats that do not extend it', () => {

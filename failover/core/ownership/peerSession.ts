@@ -5,10 +5,14 @@
  * and takes it only while that element lives. So what answers runs out by itself, at the latest L after a moment before
  * the sending, whatever stalls in here. `validUntilMs` is the same in user space and fences nothing.
  *
- * A lapse does not end a session: it goes on if a majority of voters never called it dead meanwhile (their generations
- * are those from before). Where its heartbeats leave and nothing comes back its voters may hear it for ever: it beats so
- * seldom then that their promises run out in between, and whoever waits for its death gets it. A session that was never valid must become so before its first heartbeat runs out: within that
- * time no voter can have called it dead.
+ * A session is extended only where a majority of voters did not call it dead since it was extended last: their generations
+ * are those from then. So a lapse does not end it by itself, and a virtual machine that was frozen together with its clock,
+ * which does not know of its lapse, is not brought back by voters that forgot, or that came after the verdict. Voters change one
+ * at a time, and each step keeps a set of the step before: that set's majority is asked.
+ *
+ * Where its heartbeats leave and nothing comes back its voters may hear it for ever: it beats so seldom then that their
+ * promises run out in between, and whoever waits for its death gets it. A session that was never valid must become so before
+ * its first heartbeat runs out: within that time no voter can have called it dead.
  */
 import type { Durations } from './durations.ts';
 import {
@@ -30,6 +34,15 @@ interface Sent {
 interface Grant {
   readonly seq: number;
   readonly generation: string;
+  /** The configuration that the voter knew. */
+  readonly configVersion: number;
+}
+
+/** What counted when the session was last extended. */
+interface Baseline {
+  readonly grants: ReadonlyMap<string, Grant>;
+  /** The newest configuration that the extension proves to have been in use: one that no majority can go back behind. */
+  readonly config: VoterConfig;
 }
 
 export interface PeerSession {
@@ -44,8 +57,8 @@ export interface PeerSession {
   readonly firstSentMs: number | undefined;
   /** Voter → its newest grant. */
   readonly grants: ReadonlyMap<string, Grant>;
-  /** The grants, and so the generations, that counted when the session was last extended. */
-  readonly baseline: ReadonlyMap<string, Grant>;
+  /** Undefined: it never was. */
+  readonly baseline: Baseline | undefined;
   /** 0: never. */
   readonly validUntilMs: number;
   /** Heartbeats that left since the session was last extended. */
@@ -69,7 +82,7 @@ export type PeerSessionEffect =
   | { readonly kind: 'session-closed'; readonly session: number };
 
 /** Closed: logs and metrics carry it. */
-export type OverReason = 'no-majority' | 'called-dead' | 'outnumbered' | 'lease-lost';
+export type OverReason = 'no-majority' | 'called-dead' | 'outnumbered' | 'voters-changed' | 'lease-lost';
 
 export interface PeerSessionStep {
   readonly peer: PeerSession;
@@ -91,7 +104,7 @@ export function openPeerSession(session: number, boot: string, nowMs: number): P
     sent: [],
     firstSentMs: undefined,
     grants: new Map(),
-    baseline: new Map(),
+    baseline: undefined,
     validUntilMs: 0,
     unanswered: 0,
     closing: undefined,
@@ -190,17 +203,17 @@ export function sentAtMs(peer: PeerSession, echo: Echo): number | undefined {
 export function peerHears(
   peer: PeerSession,
   voter: string,
-  answer: { readonly echo: Echo; readonly verdict: Verdict },
+  answer: { readonly echo: Echo; readonly verdict: Verdict; readonly configVersion: number },
   context: { readonly durations: Durations; readonly config: VoterConfig; readonly nowMs: number },
 ): PeerSessionStep {
-  const { echo, verdict } = answer;
+  const { echo, verdict, configVersion } = answer;
   if (echo.session !== peer.session || echo.boot !== peer.boot || peer.closing !== undefined)
     return stay(peer);
   switch (verdict.kind) {
     case 'granted': {
       const known = peer.grants.get(voter);
       if (known !== undefined && known.seq >= echo.seq) return stay(peer);
-      const grant = { seq: echo.seq, generation: verdict.generation };
+      const grant = { seq: echo.seq, generation: verdict.generation, configVersion };
       return extend({ ...peer, grants: new Map(peer.grants).set(voter, grant) }, context);
     }
     case 'refused':
@@ -232,31 +245,71 @@ function extend(
     nowMs,
   }: { readonly durations: Durations; readonly config: VoterConfig; readonly nowMs: number },
 ): PeerSessionStep {
-  const lapsed = peer.validUntilMs > 0 && nowMs > peer.validUntilMs;
-  // Of a lapsed session only those grants count that are of the generation from before the lapse.
-  const counts = (voter: string): number | undefined => {
-    const grant = peer.grants.get(voter);
-    if (grant === undefined || (lapsed && grant.generation !== peer.baseline.get(voter)?.generation))
-      return undefined;
-    return grant.seq;
-  };
-  if (lapsed && !hasMajority(config, (voter) => !wasCalledDead(peer, voter)))
-    return over(peer, 'called-dead');
-  const seq = majorityValue(config, counts);
-  const sent = seq === undefined ? undefined : peer.sent.find((it) => it.seq === seq);
+  const before = peer.baseline?.config ?? precedingConfig(config);
+  const lasting = lastingSets(before, config);
+  if (lasting === undefined) return over(peer, 'voters-changed');
+  if (!hasMajority(lasting, (voter) => !wasCalledDead(peer, voter))) return over(peer, 'called-dead');
+  const granted = (voter: string): number | undefined => peer.grants.get(voter)?.seq;
+  const unchanged = (voter: string): number | undefined =>
+    wasCalledDead(peer, voter) ? undefined : granted(voter);
+  const [byAll, byLasting] = [majorityValue(config, granted), majorityValue(lasting, unchanged)];
+  if (byAll === undefined || byLasting === undefined) return stay(peer);
+  const sent = peer.sent.find(({ seq }) => seq === Math.min(byAll, byLasting));
   if (sent === undefined) return stay(peer);
   const validUntilMs = sent.atMs + durations.sessionMs;
   if (validUntilMs <= peer.validUntilMs || validUntilMs < nowMs) return stay(peer);
   return {
-    peer: { ...peer, validUntilMs, baseline: peer.grants, unanswered: 0 },
+    peer: {
+      ...peer,
+      validUntilMs,
+      baseline: { grants: peer.grants, config: provenConfig(peer, { before, config, lasting }) },
+      unanswered: 0,
+    },
     effects: [{ kind: 'grant', session: peer.session, seq: sent.seq }],
     outgoing: [],
   };
 }
 
-function wasCalledDead(peer: PeerSession, voter: string): boolean {
-  const [before, now] = [peer.baseline.get(voter), peer.grants.get(voter)];
-  return now !== undefined && before?.generation !== now.generation;
+/**
+ * The sets that counted in every configuration from `known` to `next`, as a configuration; undefined: none. A joint one has
+ * the set before it and the one after it, so of two that are at most two versions apart a set in both is also in the one
+ * between them. Every verdict in that time needed a majority of such a set.
+ */
+function lastingSets(known: VoterConfig, next: VoterConfig): VoterConfig | undefined {
+  if (next.version === known.version) return next;
+  if (next.version > known.version + 2) return undefined;
+  const sets = next.sets.filter((set) => known.sets.some((it) => isSameSet(it, set)));
+  return sets.length === 0 ? undefined : { ...next, sets };
+}
+
+function isSameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((voter) => b.includes(voter));
+}
+
+/**
+ * A configuration counts from when a majority of what lasts has known it: before, a majority might still call the session
+ * dead by the one before it.
+ */
+function provenConfig(
+  { grants }: PeerSession,
+  step: { readonly before: VoterConfig; readonly config: VoterConfig; readonly lasting: VoterConfig },
+): VoterConfig {
+  const { before, config, lasting } = step;
+  const knows = (voter: string): boolean => (grants.get(voter)?.configVersion ?? 0) >= config.version;
+  return hasMajority(lasting, knows) ? config : before;
+}
+
+/** What some voters may still go by while the session is new. */
+function precedingConfig({ version, sets }: VoterConfig): VoterConfig {
+  return { version: version - 1, sets: sets.slice(0, 1) };
+}
+
+/** Or it forgot, or never knew: nothing of before can be concluded from what it grants now. */
+function wasCalledDead({ baseline, grants }: PeerSession, voter: string): boolean {
+  const now = grants.get(voter);
+  return (
+    baseline !== undefined && now !== undefined && baseline.grants.get(voter)?.generation !== now.generation
+  );
 }
 
 export function over(peer: PeerSession, reason: OverReason, highest = 0): PeerSessionStep {

@@ -17,6 +17,7 @@ import {
   OLD_VOTERS_LEARN_AT_THE_LAST_MOMENT,
   ONE_HALF_LEARNS_OF_NEW_VOTERS,
   RESTARTED_AGENTS_KNOW_OLD_VOTERS,
+  THAWED_AMONG_VOTERS_THAT_FORGOT,
   THE_HOLDER_IS_NOT_ANSWERED,
   THE_NEXT_HOLDER_DIES_BEFORE_IT_ASKS,
 } from './scenarios.ts';
@@ -112,8 +113,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   patched(
     'revival without generations',
     PEER_SESSION,
-    'const lapsed = peer.validUntilMs > 0 && nowMs > peer.validUntilMs;',
-    'const lapsed = false;',
+    'baseline !== undefined && now !== undefined && baseline.grants.get(voter)?.generation !== now.generation',
+    'false',
   ),
   patched('fence not inherited', PLAN, FENCE, FENCE_OF_THE_ORDER),
   patched('fence of the old owner only', PLAN, FENCE, 'const entries = [...fence, ...order.slice(0, 1)];'),
@@ -194,8 +195,17 @@ export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenar
     bug: patched(
       'the kernel hangs on whatever a majority granted',
       PEER_SESSION,
-      'const seq = majorityValue(config, counts);',
-      'const seq = majorityValue(config, (voter) => peer.grants.get(voter)?.seq);',
+      'wasCalledDead(peer, voter) ? undefined : granted(voter);',
+      'granted(voter);',
+    ),
+  },
+  {
+    scenario: THAWED_AMONG_VOTERS_THAT_FORGOT,
+    bug: patched(
+      'generations are asked for only after a lapse',
+      PEER_SESSION,
+      'const lasting = lastingSets(before, config);',
+      'if (nowMs <= peer.validUntilMs) peer = { ...peer, baseline: undefined };\n  const lasting = lastingSets(before, config);',
     ),
   },
   {

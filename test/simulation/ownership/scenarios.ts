@@ -187,6 +187,28 @@ export const THE_HOLDER_IS_NOT_ANSWERED: Scenario = {
   after: oneAnswers,
 };
 
+export const THAWED_AMONG_VOTERS_THAT_FORGOT: Scenario = {
+  name: 'the holder is frozen with its clock, and thaws when the voters that called it dead have restarted',
+  play({ holder: x, node, at }) {
+    at(60, () => x.freeze(1900));
+    x.agent?.stallWatch(FAR_MS);
+    for (const name of ['w0', 'w1']) at(700, () => node(name).crash(20));
+  },
+};
+
+export const THAWED_AMONG_NEW_VOTERS: Scenario = {
+  name: 'the holder is frozen with its clock, and thaws when one of those that called it dead votes no more',
+  shape: { others: 4 },
+  play(stage) {
+    const { world, holder: x, at, cut } = stage;
+    at(60, () => x.freeze(1900));
+    x.agent?.stallWatch(FAR_MS);
+    // One voter does not learn that somebody waits.
+    cut(otherGateway(stage).name, 'w2', 0, FAR_MS);
+    at(700, () => world.wishVoters(0, 2));
+  },
+};
+
 /** Somebody else, since long before the end. */
 function oneAnswers({ world, holder }: Stage): void {
   const { queue, checker } = world.ground;
@@ -209,4 +231,6 @@ export const SCENARIOS: readonly Scenario[] = [
   A_STALL_MEETS_EVERY_STANDBY,
   NOBODY_HEARS_THE_STANDBYS,
   THE_HOLDER_IS_NOT_ANSWERED,
+  THAWED_AMONG_VOTERS_THAT_FORGOT,
+  THAWED_AMONG_NEW_VOTERS,
 ];
