@@ -77,6 +77,13 @@ async function podsOfWebhook(): Promise<readonly Pod[]> {
     .flatMap(([name, node, leaving]) => (name && node && !leaving ? [{ name, node }] : []));
 }
 
+/** Gone from those that are asked; it ends a while later. */
+async function waitUntilReplaced(name: string): Promise<void> {
+  await cluster.waitFor(`${name} to be leaving`, async () => {
+    return (await podsOfWebhook()).every((pod) => pod.name !== name) || undefined;
+  });
+}
+
 async function waitUntilAvailable(): Promise<void> {
   await cluster.waitForRollout(NAMESPACE, WEBHOOK);
   await cluster.waitFor('two replicas to be ready', async () => {
@@ -164,7 +171,8 @@ test('while both replicas are rolled', async () => {
 
 test('while one replica after the other is deleted', async () => {
   for (const { name } of await podsOfWebhook()) {
-    await cluster.kubectl(['delete', 'pod', '-n', NAMESPACE, name]);
+    await cluster.kubectl(['delete', 'pod', '-n', NAMESPACE, name, '--wait=false']);
+    await waitUntilReplaced(name);
     await waitUntilAvailable();
   }
   await expectNoneLost('delete pod');
@@ -187,18 +195,15 @@ test('while the Secret is made anew after somebody deleted it', async () => {
 
 /** A replica that was told to go stays until API servers have let go of it: one and a half minutes. */
 test('until the replicas that were rolled and deleted have ended', async () => {
-  const old = async (): Promise<string> => {
-    const argv = ['get', 'pods', '-n', NAMESPACE, '-l', SELECTOR, '-o', 'name'];
-    return (await cluster.kubectl(argv)).stdout;
-  };
   await cluster.waitFor(
     'the old ones to be gone',
-    async () => (await old()).trim().split('\n').length === 2 || undefined,
-    {
-      timeoutMs: 150_000,
+    async () => {
+      const argv = ['get', 'pods', '-n', NAMESPACE, '-l', SELECTOR, '-o', 'name'];
+      return (await cluster.kubectl(argv)).stdout.trim().split('\n').length === 2 || undefined;
     },
+    { timeoutMs: 150_000 },
   );
-  await expectNoneLost('old replicas ended');
+  expect((await tell('old replicas ended')).failures).toEqual([]);
 });
 
 async function restartsOf({ name }: Pod): Promise<number> {
