@@ -26,6 +26,7 @@ import { observeNode } from './io/observeNode.ts';
 import { createOrderJoiner } from './io/orderJoiner.ts';
 import { watchOwnershipSecrets } from './io/ownershipSecrets.ts';
 import { startOwnershipThread } from './io/ownershipThread.ts';
+import { type PortWatch, watchPortUse } from './io/watchPortUse.ts';
 import { watchRoutes } from './io/watchRoutes.ts';
 
 const VERSION = '0.1.0';
@@ -98,6 +99,8 @@ async function run(config: AgentConfig): Promise<void> {
   shutdown.onEnd('addresses', () => runner.stop());
   const probes = probeHealth(config, { uplink, observed, logger, runner });
   shutdown.onEnd('probes', () => probes.stop());
+  const ports = watchPorts({ node, runner, logger });
+  shutdown.onEnd('ports', () => ports.stop());
   // In this order: what the status says of this gateway's health must not be overwritten unread.
   const followers = [probes, runner];
   const secrets = watchOwnershipSecrets({
@@ -114,7 +117,7 @@ async function run(config: AgentConfig): Promise<void> {
     self: { node, address: nodeAddress, mac: tunnelMac(nodeAddress) },
     uplink,
     serviceCidrs: config.serviceCidrs,
-    onView: (view) => followers.forEach((follower) => void follower.viewed(view)),
+    onView: (view) => [ports, ...followers].forEach((follower) => void follower.viewed(view)),
   });
   shutdown.onEnd('caches', () => caches.stop());
   const looks = keepLooking({ nodeAddress, versions, followers, runner, dataPlane, logger });
@@ -131,6 +134,29 @@ function connect({ cluster, leaseMs }: AgentConfig) {
   return {
     client: createRestClient(access, { userAgent }),
     heartClient: createRestClient(access, { userAgent, deadlineMs: leaseMs / 3 }),
+  };
+}
+
+/** Of the addresses that this node has ports of. */
+function watchPorts(options: {
+  readonly node: string;
+  readonly runner: AgentRunner;
+  readonly logger: Logger;
+}): PortWatch & { viewed(view: AgentView): void } {
+  const { node, runner, logger } = options;
+  let addresses: readonly Address[] = [];
+  const watch = watchPortUse({
+    addresses: () => addresses,
+    onUse: (use) => runner.portUse(use),
+    warn: logger.warn,
+  });
+  return {
+    viewed({ egressIps }) {
+      addresses = [...egressIps.values()].flatMap(({ address, blocks }) =>
+        blocks.some((block) => block.node === node) ? [address] : [],
+      );
+    },
+    stop: watch.stop,
   };
 }
 

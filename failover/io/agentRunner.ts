@@ -21,6 +21,7 @@ import {
   stepLeaseSession,
 } from '../core/agent/leaseSession.ts';
 import { statedRights } from '../core/agent/ownershipInput.ts';
+import type { Ports } from '../core/agent/portDemand.ts';
 import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
 import type { DataPlane } from '../core/dataPlane.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
@@ -38,6 +39,7 @@ export interface AgentRunner {
   observed(observed: ObservedNode): void;
   /** Undefined: the node is no gateway. */
   health(health: Health | undefined): void;
+  portUse(use: Ports): void;
   reportFailed(): void;
   /** Compares the kernel with the plan again. */
   resync(): void;
@@ -108,6 +110,10 @@ class Runner implements AgentRunner {
   health(health: Health | undefined): void {
     this.#options.metrics.health(health);
     this.#post({ kind: 'health', health });
+  }
+
+  portUse(use: Ports): void {
+    this.#post({ kind: 'port-use', use });
   }
 
   reportFailed(): void {

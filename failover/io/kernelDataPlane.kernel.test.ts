@@ -1,4 +1,6 @@
 /** The data plane on the real kernel: where packets leave, what is refused, and what nobody may reach. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   address,
@@ -15,6 +17,7 @@ import {
 } from '../../test/lab/dataPlaneFixture.ts';
 import { NODE_NAMES, NODES, NODES6, PODS, uplinkLines } from '../../test/lab/dataPlaneLab.ts';
 import { observeNode } from './observeNode.ts';
+import { readPortUse } from './watchPortUse.ts';
 
 let fixture: DataPlaneFixture;
 
@@ -69,6 +72,21 @@ describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
     const [, from, port] = seen(fixture.lab, place, outside).split(' ');
     expect(from).toBe(egress);
     expect(Math.floor(Number(port) / BLOCK_PORTS)).toBe(BLOCKS[node] / BLOCK_PORTS);
+  });
+
+  test('a port is in use for each connection of the node to one place', async () => {
+    const [command = '', ...argv] = [...fixture.lab.prefix('w1'), 'sh', '-c', 'echo there; exec sleep 60'];
+    const inside = spawn(command, argv);
+    try {
+      await once(inside.stdout, 'data');
+      const use = async (): Promise<number> =>
+        (await readPortUse([address(egress)], `/proc/${inside.pid}/net/nf_conntrack`)).get(egress) ?? 0;
+      const before = await use();
+      for (const place of ['p1', 'p1', 'p1', 'p2', 'p3'] as const) seen(fixture.lab, place, outside);
+      expect(await use()).toBe(before + 3);
+    } finally {
+      inside.kill();
+    }
   });
 
   test('an unselected pod leaves with its node address', () => {

@@ -140,6 +140,27 @@ test('a pod made anew, and one on the gateway itself, leave with the egress IP',
   }
 });
 
+test('a node whose ports fill up gets more of them before they are used up', async () => {
+  const ports = async (): Promise<number> => {
+    const field = '{range .spec.blocks[?(@.node=="worker-2")]}{.first} {.last}{"\\n"}{end}';
+    const { stdout } = await cluster.kubectl(['get', 'eip', EGRESS, '-o', `jsonpath=${field}`]);
+    const ranges = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ').map(Number));
+    return ranges.reduce((sum, [first = 0, last = -1]) => sum + last - first + 1, 0);
+  };
+  const before = await ports();
+  const asked = before / 2 + 40;
+  const traffic = await startPodTraffic(cluster, 'my-app', { podPush: asked });
+  await until(cluster, 'twice the ports', async () => (await ports()) >= 2 * before);
+  const more = await startPodTraffic(cluster, 'my-app', { podPush: before });
+  const [first, second] = [await stopWhenFlowing(cluster, traffic), await stopWhenFlowing(cluster, more)];
+  expect(first.podPush).toMatchObject({ opened: asked, alive: asked, reset: 0 });
+  expect(second.podPush).toMatchObject({ opened: before, alive: before, reset: 0 });
+  expect(Object.keys(second.podPush.sources)).toEqual([EGRESS]);
+});
+
 test('a second policy has its own address; deleted, its pods leave with the node address again', async () => {
   await apply(cluster, policy('second', 'other', [`${SECOND}/32`]));
   await waitProgrammed(cluster, 'second');

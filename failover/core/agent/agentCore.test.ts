@@ -299,6 +299,18 @@ describe('an agent', () => {
     });
   });
 
+  test('twice the ports are asked for once more than half of them have a connection to one place', () => {
+    const blocks = [
+      { node: 'gw-1', first: 1024, last: 1535, version: 1 },
+      { node: 'worker-1', first: 1536, last: 2047, version: 1 },
+    ];
+    const before = run([withIp({ blocks }), { kind: 'port-use', use: new Map([[NAME, 256]]) }]);
+    expect(lastReport(before.effects)?.demand).toEqual([{ address: NAME, ports: 64 }]);
+    const after = run([{ kind: 'port-use', use: new Map([[NAME, 257]]) }], before.state);
+    expect(lastReport(after.effects)?.demand).toEqual([{ address: NAME, ports: 1024 }]);
+    expect(run([{ kind: 'port-use', use: new Map([[NAME, 3]]) }], after.state).effects).toEqual([]);
+  });
+
   test('states that it answers only once the ownership thread has it confirmed, by which right', () => {
     const before = run([{ kind: 'viewed', view: view() }, ownership({ released: new Map() }), applied]);
     expect(lastReport(before.effects)?.addresses).toEqual([]);

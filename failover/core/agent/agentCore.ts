@@ -20,6 +20,7 @@ import type { Health } from './health.ts';
 import type { Claim } from './holders.ts';
 import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
 import { type Holder, planNode } from './planNode.ts';
+import { growDemand, type Ports } from './portDemand.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
 import { selectPods } from './selectPods.ts';
 
@@ -62,6 +63,8 @@ export interface AgentState {
   readonly holders: ReadonlyMap<string, Holder>;
   /** What a former run left in the kernel: see `planNode`. */
   readonly recalled: ReadonlyMap<string, string>;
+  /** Of egress IPs that have too few ports with what a node gets at first. */
+  readonly portDemand: Ports;
   readonly lastReport: string;
   readonly lastAssigned: string;
   readonly lastWord: string;
@@ -74,6 +77,8 @@ export type AgentEvent =
   | { readonly kind: 'heard'; readonly session: SessionRef; readonly holdings: readonly Holding[] }
   | { readonly kind: 'health'; readonly health: Health | undefined }
   | { readonly kind: 'keys-taken'; readonly keys: PeerKeyIds }
+  /** Egress IP as text → connections of this node to its busiest destination. */
+  | { readonly kind: 'port-use'; readonly use: Ports }
   | { readonly kind: 'applied'; readonly ok: boolean; readonly message: string }
   /** Time to compare with the kernel again: somebody else may have changed it. */
   | { readonly kind: 'resync' }
@@ -108,6 +113,7 @@ export function initialAgent(
     confirmed: new Map(),
     holders: new Map(),
     recalled,
+    portDemand: new Map(),
     lastReport: '',
     lastAssigned: '',
     lastWord: '',
@@ -117,7 +123,7 @@ export function initialAgent(
 export function stepAgent(state: AgentState, event: AgentEvent): AgentStep {
   const absorbed = absorb(state, event);
   const { view } = absorbed;
-  if (view === undefined) return { state: absorbed, effects: [] };
+  if (view === undefined || absorbed === state) return { state: absorbed, effects: [] };
   const applied = reconcileApply(absorbed, view);
   const assigned = reconcileOwnership(applied.state, view);
   const reported = reconcileReport(assigned.state, view);
@@ -138,6 +144,8 @@ function absorb(state: AgentState, event: AgentEvent): AgentState {
       return { ...state, health: event.health };
     case 'keys-taken':
       return { ...state, peerKeys: event.keys };
+    case 'port-use':
+      return absorbUse(state, event.use);
     case 'applied':
       return absorbApplied(state, event.ok, event.message);
     case 'resync':
@@ -175,6 +183,19 @@ function absorbHeard(
   return news ? { ...state, heard, applyWanted: true } : state;
 }
 
+function absorbUse(state: AgentState, use: Ports): AgentState {
+  const { view } = state;
+  if (view === undefined) return state;
+  const held = new Map(
+    [...view.egressIps.values()].map(({ address, blocks }) => {
+      const own = blocks.filter(({ node }) => node === view.node);
+      return [formatAddress(address), own.reduce((sum, { first, last }) => sum + last - first + 1, 0)];
+    }),
+  );
+  const portDemand = growDemand(state.portDemand, { use, held });
+  return portDemand === state.portDemand ? state : { ...state, portDemand };
+}
+
 function absorbApplied(state: AgentState, ok: boolean, message: string): AgentState {
   const confirmed = ok && state.applying !== undefined ? state.applying : state.confirmed;
   const observed = { ...state.observed, dataPlaneReady: ok, dataPlaneMessage: ok ? '' : message };
@@ -210,8 +231,8 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 }
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
-  const { observed, ownership, confirmed, health, peerKeys } = state;
-  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys });
+  const { observed, ownership, confirmed, health, peerKeys, portDemand } = state;
+  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys, portDemand });
   const text = JSON.stringify(report);
   if (text === state.lastReport) return { state, effects: [] };
   return { state: { ...state, lastReport: text }, effects: [{ kind: 'report', report }] };

@@ -9,6 +9,7 @@ import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import { demandOf } from './planNode.ts';
+import { MINIMUM_DEMAND_PORTS, type Ports } from './portDemand.ts';
 import { selectPods } from './selectPods.ts';
 
 /** What `failover/io` reads from the node itself. */
@@ -57,9 +58,6 @@ export interface NodeReport {
   readonly health?: Health;
 }
 
-/** One granule: "some ports, please". The controller starts a node with its `INITIAL_PORTS`. */
-const MINIMUM_DEMAND_PORTS = 64;
-
 export function reportNode(known: {
   readonly view: AgentView;
   readonly observed: ObservedNode;
@@ -67,8 +65,9 @@ export function reportNode(known: {
   readonly confirmed: ReadonlyMap<string, number>;
   readonly health: Health | undefined;
   readonly peerKeys: PeerKeyIds;
+  readonly portDemand: Ports;
 }): NodeReport {
-  const { view, observed, ownership, health, peerKeys } = known;
+  const { view, observed, ownership, health, peerKeys, portDemand } = known;
   const selection = selectPods(view);
   return {
     session: ownership.session,
@@ -84,10 +83,10 @@ export function reportNode(known: {
     voterSets: ownership.config?.sets ?? [],
     peerKeys: peerKeys.accepted,
     peerSigningKey: peerKeys.signing,
-    demand: demandOf(view, selection.wanted).map(({ address }) => ({
-      address: formatAddress(address),
-      ports: MINIMUM_DEMAND_PORTS,
-    })),
+    demand: demandOf(view, selection.wanted).map((egressIp) => {
+      const address = formatAddress(egressIp.address);
+      return { address, ports: portDemand.get(address) ?? MINIMUM_DEMAND_PORTS };
+    }),
     selected: [...selection.selected].map(([policyUid, pods]) => ({ policyUid, pods })),
     versions: observed.versions,
     dataPlaneReady: observed.dataPlaneReady,

@@ -46,6 +46,17 @@ describe('port blocks', () => {
     expect(grown.blocks).toEqual([...allocation.blocks, { node: 'a', first: 1536, last: 2047, version: 2 }]);
   });
 
+  test('the last eighth is for nodes that have no ports yet', () => {
+    const first = allocate(EMPTY, { a: 64 }).allocation;
+    const grown = allocate(first, { a: 65_536 });
+    const portsOf = (node: string): number =>
+      grown.allocation.blocks.reduce((sum, it) => sum + (it.node === node ? it.last - it.first + 1 : 0), 0);
+    expect(portsOf('a')).toBe((LAST_PORT + 1 - FIRST_PORT) * (7 / 8));
+    const more = allocate(grown.allocation, { a: 65_536, b: 64 });
+    expect(more.exhausted).toEqual(['a']);
+    expect(more.allocation.blocks.at(-1)).toMatchObject({ node: 'b' });
+  });
+
   test('many nodes start with less, so that each fits', () => {
     const wants = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`n${index}`, 64]));
     const { allocation, exhausted } = allocate(EMPTY, wants);

@@ -12,6 +12,8 @@ export const GRANULE_PORTS = 64;
 export const FIRST_PORT = 1024;
 export const LAST_PORT = 65_535;
 const GRANULES = (LAST_PORT + 1 - FIRST_PORT) / GRANULE_PORTS;
+/** The last eighth is for nodes that have none yet: one that wants ever more must not keep others' pods from getting out. */
+const KEPT_FOR_NEW_NODES = GRANULES / 8;
 
 export interface Allocation {
   readonly blocksVersion: number;
@@ -48,14 +50,18 @@ export function allocatePorts(input: AllocationInput): {
   const wishes = wanting(input, blocks);
   // Most addresses want nothing most of the time: their granules need no looking at.
   const taken = wishes.length === 0 ? [] : markTaken([...blocks, ...resting]);
+  let free = taken.filter((it) => !it).length;
   const exhausted: string[] = [];
   for (const [node, ports] of wishes) {
-    const block = findFree(taken, Math.ceil(ports / GRANULE_PORTS), lastUse(current));
+    const hasSome = blocks.some((block) => block.node === node);
+    const wanted = Math.min(Math.ceil(ports / GRANULE_PORTS), hasSome ? free - KEPT_FOR_NEW_NODES : free);
+    const block = wanted > 0 ? findFree(taken, wanted, lastUse(current)) : undefined;
     if (block === undefined) {
       exhausted.push(node);
       continue;
     }
     for (let granule = block.start; granule < block.start + block.length; granule += 1) taken[granule] = true;
+    free -= block.length;
     blocks.push({ node, first: portOf(block.start), last: portOf(block.start + block.length) - 1, version });
   }
   const changed =
