@@ -31,6 +31,8 @@ export interface PortDemand {
   readonly address: Address;
   /** Ports this node wants in all; 0 or absent: none. */
   readonly ports: number;
+  /** The `blocksVersion` up to which it uses none of its blocks any more, and never will again. */
+  readonly returned?: number;
 }
 
 export interface GatewayNode {

@@ -122,5 +122,10 @@ function parseSession(entry: FieldReader): readonly SessionRef[] {
 }
 
 function parseDemand(entry: FieldReader): readonly PortDemand[] {
-  return addressIn(entry).map((address) => ({ address, ports: entry.optionalInteger('ports') ?? 0 }));
+  const returned = entry.optionalInteger('returned');
+  return addressIn(entry).map((address) => ({
+    address,
+    ports: entry.optionalInteger('ports') ?? 0,
+    ...(returned === undefined ? {} : { returned }),
+  }));
 }

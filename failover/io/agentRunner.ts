@@ -113,7 +113,7 @@ class Runner implements AgentRunner {
   }
 
   portUse(use: Ports): void {
-    this.#post({ kind: 'port-use', use });
+    this.#post({ kind: 'port-use', use, nowMs: this.#options.monotonicMs() });
   }
 
   reportFailed(): void {

@@ -71,6 +71,7 @@ test("an address is as full as its busiest destination; others' connections do n
   expect(await use(lines, '203.0.113.10', '203.0.113.12', '2001:db8:cb::60')).toEqual(
     new Map([
       ['203.0.113.10', 3],
+      ['203.0.113.12', 0],
       ['2001:db8:cb::60', 1],
     ]),
   );

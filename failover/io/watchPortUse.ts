@@ -16,7 +16,7 @@ const PAUSE_PER_LOOK = 100;
 /** Destinations are counted one by one up to here; beyond it, in a table that large, only those already known. */
 const DESTINATIONS_MAX = 100_000;
 
-/** Egress IP as text → connections of its busiest destination. */
+/** Egress IP as text → connections of its busiest destination; 0: none at all. */
 export type PortUse = ReadonlyMap<string, number>;
 
 export interface PortWatch {
@@ -60,7 +60,7 @@ export function watchPortUse(options: {
 export async function readPortUse(addresses: readonly Address[], table = TABLE): Promise<PortUse> {
   const names = new Map(addresses.map((address) => [kernelText(address), formatAddress(address)]));
   const counts = new Map<string, number>();
-  const use = new Map<string, number>();
+  const use = new Map(addresses.map((address) => [formatAddress(address), 0]));
   for await (const line of createInterface({ input: createReadStream(table) })) {
     const found = parseTranslation(line);
     const name = found === undefined ? undefined : names.get(found.address);

@@ -125,7 +125,11 @@ export const gatewayNodeStatus: JsonSchema = object("What a node's agent says of
   peerSigningKey: natural('The key that it signs its own with; 0: it has none.'),
   demand: listOf(
     'Ports it wants.',
-    object('A wish.', { address: text('The egress IP.'), ports: natural('How many.') }),
+    object('A wish.', {
+      address: text('The egress IP.'),
+      ports: natural('How many; 0: none.'),
+      returned: natural('Version of the port blocks up to which it uses its own no more.'),
+    }),
   ),
   selected: listOf(
     'Pods here that policies select.',

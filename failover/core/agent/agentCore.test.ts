@@ -15,6 +15,7 @@ import {
   stepAgent,
 } from './agentCore.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
+import { IDLE_BEFORE_RETURN_MS } from './portReturns.ts';
 import type { ObservedNode } from './reportNode.ts';
 
 const EGRESS = makeAddress(4, 0xcb00710an); // 203.0.113.10
@@ -304,11 +305,54 @@ describe('an agent', () => {
       { node: 'gw-1', first: 1024, last: 1535, version: 1 },
       { node: 'worker-1', first: 1536, last: 2047, version: 1 },
     ];
-    const before = run([withIp({ blocks }), { kind: 'port-use', use: new Map([[NAME, 256]]) }]);
+    const before = run([withIp({ blocks }), { kind: 'port-use', use: new Map([[NAME, 256]]), nowMs: 0 }]);
     expect(lastReport(before.effects)?.demand).toEqual([{ address: NAME, ports: 64 }]);
-    const after = run([{ kind: 'port-use', use: new Map([[NAME, 257]]) }], before.state);
+    const after = run([{ kind: 'port-use', use: new Map([[NAME, 257]]), nowMs: 0 }], before.state);
     expect(lastReport(after.effects)?.demand).toEqual([{ address: NAME, ports: 1024 }]);
-    expect(run([{ kind: 'port-use', use: new Map([[NAME, 3]]) }], after.state).effects).toEqual([]);
+    expect(run([{ kind: 'port-use', use: new Map([[NAME, 3]]), nowMs: 0 }], after.state).effects).toEqual([]);
+  });
+
+  describe('with no pod left that wants its ports', () => {
+    const idle = (nowMs: number): AgentEvent => ({ kind: 'port-use', use: new Map([[NAME, 0]]), nowMs });
+    const without = view({ pods: new Map() });
+    const usable = (effects: readonly AgentEffect[]) => lastPlan(effects)?.addresses[0]?.usable;
+
+    test('says that they are returned only when its kernel has stopped using them', () => {
+      const held = run([...START, { kind: 'viewed', view: without }, applied, idle(0)]);
+      expect(usable(held.effects)).toHaveLength(2);
+      const asked = run([idle(IDLE_BEFORE_RETURN_MS)], held.state);
+      expect(usable(asked.effects)).toEqual([]);
+      expect(lastReport(asked.effects)).toBeUndefined();
+      const done = run([applied], asked.state);
+      expect(lastReport(done.effects)?.demand).toEqual([{ address: NAME, ports: 0, returned: 2 }]);
+    });
+
+    test('a pod that comes then waits for others, and so it does after a restart of the agent', () => {
+      const given = run([
+        ...START,
+        { kind: 'viewed', view: without },
+        applied,
+        idle(0),
+        idle(IDLE_BEFORE_RETURN_MS),
+        applied,
+      ]);
+      const back = run([{ kind: 'viewed', view: view() }, applied], given.state);
+      expect(usable(back.effects)).toEqual([]);
+      expect(lastReport(back.effects)?.demand).toEqual([{ address: NAME, ports: 64, returned: 2 }]);
+      const said = { ...gateway('gw-1', 5), demand: [{ address: EGRESS, ports: 0, returned: 2 }] };
+      const others = [said, gateway('gw-2', 3, {})].map((it) => [it.name, it] as const);
+      const restarted = run([{ kind: 'viewed', view: view({ gatewayNodes: new Map(others) }) }, answering]);
+      expect(usable(restarted.effects)).toEqual([]);
+      const regranted = egressIp({
+        blocksVersion: 3,
+        blocks: [{ node: 'gw-1', first: 4096, last: 4607, version: 3 }],
+      });
+      const after = run(
+        [{ kind: 'viewed', view: view({ egressIps: new Map([[NAME, regranted]]) }) }, applied],
+        back.state,
+      );
+      expect(usable(after.effects)).toEqual([{ first: 4096, last: 4607 }]);
+    });
   });
 
   test('states that it answers only once the ownership thread has it confirmed, by which right', () => {

@@ -8,7 +8,7 @@
  *
  * Relies on the runner to carry effects out and to report each one's outcome. Leaves the wire and the clock to it.
  */
-import { formatAddress } from '../../../policy/address.ts';
+import { egressIpName, formatAddress } from '../../../policy/address.ts';
 import type { NodeDataPlane } from '../dataPlane.ts';
 import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
@@ -21,6 +21,7 @@ import type { Claim } from './holders.ts';
 import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
 import { type Holder, planNode } from './planNode.ts';
 import { growDemand, type Ports } from './portDemand.ts';
+import { forgetTaken, NO_RETURNS, ownBlocks, type PortReturns, returnIdle } from './portReturns.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
 import { selectPods } from './selectPods.ts';
 
@@ -55,7 +56,10 @@ export interface AgentState {
   readonly peerKeys: PeerKeyIds;
   /** Address as text → what gateways said by datagram, the newest word of each. */
   readonly heard: ReadonlyMap<string, readonly Claim[]>;
-  readonly applying: ReadonlyMap<string, number> | undefined;
+  /** Versions of the plan that is under way, and what it has given back. */
+  readonly applying:
+    | { readonly versions: ReadonlyMap<string, number>; readonly givenBack: ReadonlyMap<string, number> }
+    | undefined;
   readonly applyWanted: boolean;
   /** EgressIP name → `blocksVersion` that the kernel holds. */
   readonly confirmed: ReadonlyMap<string, number>;
@@ -65,6 +69,9 @@ export interface AgentState {
   readonly recalled: ReadonlyMap<string, string>;
   /** Of egress IPs that have too few ports with what a node gets at first. */
   readonly portDemand: Ports;
+  readonly portReturns: PortReturns;
+  /** Of what is given back: what the kernel is known to use no more. */
+  readonly returned: ReadonlyMap<string, number>;
   readonly lastReport: string;
   readonly lastAssigned: string;
   readonly lastWord: string;
@@ -78,7 +85,7 @@ export type AgentEvent =
   | { readonly kind: 'health'; readonly health: Health | undefined }
   | { readonly kind: 'keys-taken'; readonly keys: PeerKeyIds }
   /** Egress IP as text → connections of this node to its busiest destination. */
-  | { readonly kind: 'port-use'; readonly use: Ports }
+  | { readonly kind: 'port-use'; readonly use: Ports; readonly nowMs: number }
   | { readonly kind: 'applied'; readonly ok: boolean; readonly message: string }
   /** Time to compare with the kernel again: somebody else may have changed it. */
   | { readonly kind: 'resync' }
@@ -114,6 +121,8 @@ export function initialAgent(
     holders: new Map(),
     recalled,
     portDemand: new Map(),
+    portReturns: NO_RETURNS,
+    returned: new Map(),
     lastReport: '',
     lastAssigned: '',
     lastWord: '',
@@ -133,7 +142,7 @@ export function stepAgent(state: AgentState, event: AgentEvent): AgentStep {
 function absorb(state: AgentState, event: AgentEvent): AgentState {
   switch (event.kind) {
     case 'viewed':
-      return { ...state, view: event.view, applyWanted: true };
+      return absorbView(state, event.view);
     case 'observed':
       return { ...state, observed: keepReadiness(event.observed, state.observed) };
     case 'ownership':
@@ -145,7 +154,7 @@ function absorb(state: AgentState, event: AgentEvent): AgentState {
     case 'keys-taken':
       return { ...state, peerKeys: event.keys };
     case 'port-use':
-      return absorbUse(state, event.use);
+      return absorbUse(state, event);
     case 'applied':
       return absorbApplied(state, event.ok, event.message);
     case 'resync':
@@ -183,32 +192,86 @@ function absorbHeard(
   return news ? { ...state, heard, applyWanted: true } : state;
 }
 
-function absorbUse(state: AgentState, use: Ports): AgentState {
+function absorbView(state: AgentState, view: AgentView): AgentState {
+  const known = state.view === undefined ? recallReturns(view) : state.portReturns;
+  const portReturns = forgetTaken(known, view.egressIps, view.node);
+  return { ...state, view, portReturns, applyWanted: true };
+}
+
+/** What a former run of this agent said to be returned is not this one's to use either. */
+function recallReturns({ node, gatewayNodes, egressIps }: AgentView): PortReturns {
+  const said = gatewayNodes.get(node)?.demand ?? [];
+  const given = said.flatMap(({ address, returned }) => {
+    const name = egressIpName(address);
+    return returned === undefined || !egressIps.has(name) ? [] : [[name, returned] as const];
+  });
+  return { ...NO_RETURNS, given: new Map(given) };
+}
+
+function absorbUse(
+  state: AgentState,
+  { use, nowMs }: { readonly use: Ports; readonly nowMs: number },
+): AgentState {
   const { view } = state;
   if (view === undefined) return state;
+  const egressIps = [...view.egressIps.values()].map((it) => [formatAddress(it.address), it] as const);
   const held = new Map(
-    [...view.egressIps.values()].map(({ address, blocks }) => {
-      const own = blocks.filter(({ node }) => node === view.node);
-      return [formatAddress(address), own.reduce((sum, { first, last }) => sum + last - first + 1, 0)];
+    egressIps.map(([text, it]) => {
+      const ports = ownBlocks(it, view.node).reduce((sum, { first, last }) => sum + last - first + 1, 0);
+      return [text, ports];
     }),
   );
   const portDemand = growDemand(state.portDemand, { use, held });
-  return portDemand === state.portDemand ? state : { ...state, portDemand };
+  const wanted = [...use.values()].includes(0) ? selectPods(view).wanted : new Set<string>();
+  const isWanted = (text: string): boolean => wanted.has(text);
+  const { node } = view;
+  const portReturns = returnIdle(state.portReturns, { node, egressIps, use, isWanted, nowMs });
+  const news = portReturns.given.size !== state.portReturns.given.size;
+  // The time since when ports lie idle is nobody's business but the next look's.
+  if (
+    portDemand === state.portDemand &&
+    !news &&
+    sameTimes(portReturns.idleSince, state.portReturns.idleSince)
+  )
+    return state;
+  return { ...state, portDemand, portReturns, applyWanted: state.applyWanted || news };
+}
+
+function sameTimes(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
+  return a.size === b.size && [...a].every(([name, sinceMs]) => b.get(name) === sinceMs);
 }
 
 function absorbApplied(state: AgentState, ok: boolean, message: string): AgentState {
-  const confirmed = ok && state.applying !== undefined ? state.applying : state.confirmed;
+  const { versions, givenBack } =
+    ok && state.applying !== undefined
+      ? state.applying
+      : { versions: state.confirmed, givenBack: state.returned };
   const observed = { ...state.observed, dataPlaneReady: ok, dataPlaneMessage: ok ? '' : message };
-  return { ...state, applying: undefined, applyWanted: state.applyWanted || !ok, confirmed, observed };
+  return {
+    ...state,
+    applying: undefined,
+    applyWanted: state.applyWanted || !ok,
+    confirmed: versions,
+    returned: givenBack,
+    observed,
+  };
 }
 
 function reconcileApply(state: AgentState, view: AgentView): AgentStep {
   if (!state.applyWanted || state.applying !== undefined) return { state, effects: [] };
   const { holders, recalled, ownership } = state;
   const heard = forgetGone(state.heard, view);
-  const plan = planNode(view, selectPods(view), { holdings: ownership.holdings, heard, holders, recalled });
+  const givenBack = state.portReturns.given;
+  const { holdings } = ownership;
+  const plan = planNode(view, selectPods(view), { holdings, heard, holders, recalled, givenBack });
   return {
-    state: { ...state, heard, applying: plan.versions, applyWanted: false, holders: plan.holders },
+    state: {
+      ...state,
+      heard,
+      applying: { versions: plan.versions, givenBack },
+      applyWanted: false,
+      holders: plan.holders,
+    },
     effects: [{ kind: 'apply', plan: plan.dataPlane }],
   };
 }
@@ -231,8 +294,9 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 }
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
-  const { observed, ownership, confirmed, health, peerKeys, portDemand } = state;
-  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys, portDemand });
+  const { observed, ownership, confirmed, health, peerKeys, portDemand, returned } = state;
+  const ports = { demand: portDemand, returned };
+  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys, ports });
   const text = JSON.stringify(report);
   if (text === state.lastReport) return { state, effects: [] };
   return { state: { ...state, lastReport: text }, effects: [{ kind: 'report', report }] };

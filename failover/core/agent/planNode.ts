@@ -38,6 +38,8 @@ export interface KnownAnswers {
   readonly holders: ReadonlyMap<string, Holder>;
   /** Egress IP as text → tunnel MAC of the gateway that a former run of this agent left in the kernel. */
   readonly recalled: ReadonlyMap<string, string>;
+  /** EgressIP name → the version up to which this node's blocks are given back: they are used no more. */
+  readonly givenBack: ReadonlyMap<string, number>;
 }
 
 export function planNode(view: AgentView, selection: PodSelection, known: KnownAnswers): NodePlan {
@@ -49,7 +51,8 @@ export function planNode(view: AgentView, selection: PodSelection, known: KnownA
     const holder = chooseHolder(view, egressIp, { ...known, others });
     versions.set(egressIp.name, egressIp.blocksVersion);
     if (holder !== undefined) holders.set(egressIp.name, holder);
-    addresses.push(planAddress(view.node, egressIp, holder));
+    const usableAfter = known.givenBack.get(egressIp.name) ?? 0;
+    addresses.push(planAddress(egressIp, holder, { node: view.node, usableAfter }));
   }
   return {
     dataPlane: {
@@ -104,7 +107,11 @@ function recallHolder(view: AgentView, egressIp: EgressIp, known: KnownAnswers):
   return undefined;
 }
 
-function planAddress(node: string, egressIp: EgressIp, holder: Holder | undefined): EgressAddressPlan {
+function planAddress(
+  egressIp: EgressIp,
+  holder: Holder | undefined,
+  { node, usableAfter }: { readonly node: string; readonly usableAfter: number },
+): EgressAddressPlan {
   const { address, blocks } = egressIp;
   const base = {
     address,
@@ -113,6 +120,7 @@ function planAddress(node: string, egressIp: EgressIp, holder: Holder | undefine
   if (holder === undefined) return { ...base, usable: [] };
   const usable = blocks
     .filter((block) => block.node === node && block.version <= holder.blocksVersion)
+    .filter((block) => block.version > usableAfter)
     .map(({ first, last }) => ({ first, last }));
   return { ...base, holder: holder.node, usable };
 }
@@ -138,9 +146,4 @@ function directNetworks(view: AgentView): readonly Cidr[] {
 
 function compareAddresses(a: Address, b: Address): number {
   return a.family - b.family || (a.value < b.value ? -1 : 1);
-}
-
-/** EgressIPs of this node's demand that are worth asking ports for, as text, sorted. */
-export function demandOf(view: AgentView, wanted: ReadonlySet<string>): readonly EgressIp[] {
-  return [...view.egressIps.values()].filter(({ address }) => wanted.has(formatAddress(address)));
 }

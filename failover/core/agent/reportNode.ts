@@ -8,7 +8,6 @@ import type { PeerKeyIds } from '../peerKeys.ts';
 import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
-import { demandOf } from './planNode.ts';
 import { MINIMUM_DEMAND_PORTS, type Ports } from './portDemand.ts';
 import { selectPods } from './selectPods.ts';
 
@@ -26,6 +25,19 @@ export interface ObservedNode {
   readonly versions: { readonly agent: string; readonly kernel: string; readonly nftables: string };
   readonly dataPlaneReady: boolean;
   readonly dataPlaneMessage: string;
+}
+
+interface StatedDemand {
+  readonly address: string;
+  readonly ports: number;
+  readonly returned?: number;
+}
+
+export interface PortNeeds {
+  /** Egress IP as text → ports, where that is more than the least. */
+  readonly demand: Ports;
+  /** EgressIP name → the version up to which the kernel uses no block of this node any more. */
+  readonly returned: ReadonlyMap<string, number>;
 }
 
 export interface NodeReport {
@@ -49,7 +61,7 @@ export interface NodeReport {
   readonly voterSets: readonly (readonly string[])[];
   readonly peerKeys: readonly number[];
   readonly peerSigningKey: number;
-  readonly demand: readonly { readonly address: string; readonly ports: number }[];
+  readonly demand: readonly StatedDemand[];
   readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];
   readonly versions: ObservedNode['versions'];
   readonly dataPlaneReady: boolean;
@@ -65,9 +77,9 @@ export function reportNode(known: {
   readonly confirmed: ReadonlyMap<string, number>;
   readonly health: Health | undefined;
   readonly peerKeys: PeerKeyIds;
-  readonly portDemand: Ports;
+  readonly ports: PortNeeds;
 }): NodeReport {
-  const { view, observed, ownership, health, peerKeys, portDemand } = known;
+  const { view, observed, ownership, health, peerKeys, ports } = known;
   const selection = selectPods(view);
   return {
     session: ownership.session,
@@ -83,16 +95,28 @@ export function reportNode(known: {
     voterSets: ownership.config?.sets ?? [],
     peerKeys: peerKeys.accepted,
     peerSigningKey: peerKeys.signing,
-    demand: demandOf(view, selection.wanted).map((egressIp) => {
-      const address = formatAddress(egressIp.address);
-      return { address, ports: portDemand.get(address) ?? MINIMUM_DEMAND_PORTS };
-    }),
+    demand: stateDemand(view, selection.wanted, ports),
     selected: [...selection.selected].map(([policyUid, pods]) => ({ policyUid, pods })),
     versions: observed.versions,
     dataPlaneReady: observed.dataPlaneReady,
     dataPlaneMessage: observed.dataPlaneMessage,
     ...(health === undefined ? {} : { health }),
   };
+}
+
+/** Of addresses that pods here want, and of those whose ports were given back. */
+function stateDemand(
+  view: AgentView,
+  wanted: ReadonlySet<string>,
+  { demand, returned }: PortNeeds,
+): readonly StatedDemand[] {
+  return [...view.egressIps.values()].flatMap(({ name, address: value }) => {
+    const address = formatAddress(value);
+    const version = returned.get(name);
+    const ports = wanted.has(address) ? (demand.get(address) ?? MINIMUM_DEMAND_PORTS) : 0;
+    if (ports === 0 && version === undefined) return [];
+    return [{ address, ports, ...(version === undefined ? {} : { returned: version }) }];
+  });
 }
 
 /** What this session answers for, and what it will never answer for by a right of a lower epoch. */

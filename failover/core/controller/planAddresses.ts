@@ -150,7 +150,7 @@ function planAddress(
   const released = claim.owners.length === 0;
   const { allocation, exhausted } = allocatePorts({
     current,
-    demand: demandFor(claim, view),
+    ...demandFor(claim, view),
     // Blocks of an address without owners come back, and rest like those of a node that is gone.
     nodes: released ? new Set() : context.nodes,
     initialPorts: settings.initialPorts,

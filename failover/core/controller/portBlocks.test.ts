@@ -8,7 +8,11 @@ const QUARANTINE_MS = 240_000;
 function allocate(
   current: Allocation,
   wants: Readonly<Record<string, number>>,
-  change: { readonly nowMs?: number; readonly nodes?: readonly string[] } = {},
+  change: {
+    readonly nowMs?: number;
+    readonly nodes?: readonly string[];
+    readonly returned?: Readonly<Record<string, number>>;
+  } = {},
 ) {
   const demand = new Map(Object.entries(wants));
   const nodes = new Set(change.nodes ?? demand.keys());
@@ -16,6 +20,7 @@ function allocate(
     current,
     demand,
     nodes,
+    returned: new Map(Object.entries(change.returned ?? {})),
     initialPorts: 512,
     quarantineMs: QUARANTINE_MS,
     nowMs: change.nowMs ?? 0,
@@ -74,6 +79,15 @@ describe('port blocks', () => {
     const later = allocate(left.allocation, { ...rest, x: 64 }, { nowMs: 1001 + QUARANTINE_MS });
     expect(later.exhausted).toEqual([]);
     expect(later.allocation.resting).toEqual([]);
+  });
+
+  test('a returned block rests; a later one of the same node stays', () => {
+    const first = allocate(EMPTY, { a: 64, b: 64 }).allocation;
+    const grown = allocate(first, { a: 1024, b: 64 }).allocation;
+    const back = allocate(grown, { a: 1024, b: 64 }, { returned: { a: 1 }, nowMs: 5 }).allocation;
+    expect(back.resting).toEqual([{ first: 1024, last: 1535, untilMs: 5 + QUARANTINE_MS }]);
+    expect(back.blocks.filter(({ node }) => node === 'a')).toMatchObject([{ version: 2 }, { version: 3 }]);
+    expect(back.blocks.find(({ node }) => node === 'b')).toEqual(first.blocks[1]);
   });
 
   test('no port ever has two holders, resting ones included, over random histories', () => {

@@ -1,9 +1,9 @@
 /**
  * Decides which node holds which ports of one egress IP. Ports are handed out in granules of 64 (the gateway's map is
  * keyed by address and granule), never to two nodes at once, and a block that came back rests until peers have
- * forgotten its connections. Blocks never grow or shrink here: a node that wants more gets one more block.
+ * forgotten its connections. Blocks never grow or shrink: a node that wants more gets one more block, and gives back whole ones.
  *
- * Relies on the caller to name a node gone only when nothing of it can send any more.
+ * Relies on the caller to name a node gone, or a block returned, only when nothing of it can send any more.
  */
 import type { PortBlock, RestingBlock } from '../egressIp.ts';
 
@@ -27,6 +27,8 @@ export interface AllocationInput {
   readonly demand: ReadonlyMap<string, number>;
   /** Nodes that exist; the blocks of all others come back. */
   readonly nodes: ReadonlySet<string>;
+  /** Node → the version up to which it has stopped using its blocks: those come back. */
+  readonly returned: ReadonlyMap<string, number>;
   /** What a node starts with; less where many nodes share the address. */
   readonly initialPorts: number;
   readonly quarantineMs: number;
@@ -40,8 +42,10 @@ export function allocatePorts(input: AllocationInput): {
   readonly exhausted: readonly string[];
 } {
   const { current, nodes, nowMs, quarantineMs } = input;
-  const blocks = current.blocks.filter(({ node }) => nodes.has(node));
-  const returned = current.blocks.filter(({ node }) => !nodes.has(node));
+  const stays = ({ node, version }: PortBlock): boolean =>
+    nodes.has(node) && version > (input.returned.get(node) ?? 0);
+  const blocks = current.blocks.filter(stays);
+  const returned = current.blocks.filter((block) => !stays(block));
   const resting = [
     ...current.resting.filter(({ untilMs }) => untilMs > nowMs),
     ...returned.map(({ first, last }) => ({ first, last, untilMs: nowMs + quarantineMs })),

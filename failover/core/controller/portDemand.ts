@@ -1,14 +1,22 @@
-/** How many ports of an address each node wants, as its agent says. */
+/** How many ports of an address each node wants, and which it has done with, as its agent says. */
 import type { Claim } from './claims.ts';
 import type { ControllerView } from './controllerView.ts';
 
-export function demandFor({ address }: Claim, view: ControllerView): ReadonlyMap<string, number> {
-  const demand = new Map<string, number>();
+export interface NodesDemand {
+  /** Node → ports in all. */
+  readonly demand: ReadonlyMap<string, number>;
+  /** Node → the version up to which its blocks come back. */
+  readonly returned: ReadonlyMap<string, number>;
+}
+
+export function demandFor({ address }: Claim, view: ControllerView): NodesDemand {
+  const [demand, returned] = [new Map<string, number>(), new Map<string, number>()];
   for (const { name, demand: wishes } of view.gatewayNodes.values()) {
     const wish = wishes.find(
       (it) => it.address.value === address.value && it.address.family === address.family,
     );
     if (wish !== undefined && wish.ports > 0) demand.set(name, wish.ports);
+    if (wish?.returned !== undefined) returned.set(name, wish.returned);
   }
-  return demand;
+  return { demand, returned };
 }
