@@ -41,6 +41,8 @@ export interface GatewayNode {
   readonly resourceVersion: string;
   /** The running agent's session; 0 before its first. */
   readonly session: number;
+  /** The highest number that a session of this node has had, as far as it ever said: none is used twice. */
+  readonly lastSession?: number;
   /** The node's tunnel end: its InternalIP, the device it lies on, the MAC of `egress0` there. Absent before the first report. */
   readonly underlay?: {
     readonly address: Address;

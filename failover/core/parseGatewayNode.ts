@@ -26,6 +26,7 @@ export function parseGatewayNode(raw: unknown): GatewayNode | undefined {
     uid: metadata.optionalText('uid') ?? '',
     resourceVersion: metadata.optionalText('resourceVersion') ?? '',
     session: status.optionalInteger('session') ?? 0,
+    lastSession: status.optionalInteger('lastSession') ?? 0,
     ...parseUnderlay(status),
     interfaces: list(status, 'interfaces').map((it) => ({
       name: it.optionalText('name') ?? '',

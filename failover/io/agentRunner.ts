@@ -294,5 +294,6 @@ class Runner implements AgentRunner {
 function highestSession(view: AgentView): number {
   const named = [...view.egressIps.values()].flatMap(({ order, fence }) => [...order, ...fence]);
   const own = named.filter(({ gateway }) => gateway === view.node).map(({ session }) => session);
-  return Math.max(0, view.gatewayNodes.get(view.node)?.session ?? 0, ...own);
+  const stated = view.gatewayNodes.get(view.node);
+  return Math.max(0, stated?.session ?? 0, stated?.lastSession ?? 0, ...own);
 }

@@ -9,6 +9,7 @@ import { createGatewayNodeWriter } from './gatewayNodeWriter.ts';
 
 const report: NodeReport = {
   session: 5,
+  lastSession: 5,
   interfaces: [],
   onLink: [],
   nextHops: [],

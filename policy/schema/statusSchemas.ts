@@ -84,6 +84,7 @@ const addressHere = { address: text('An address.'), interfaceName: text('The dev
 
 export const gatewayNodeStatus: JsonSchema = object("What a node's agent says of its own node.", {
   session: natural('The running agent; 0 on a node that is no gateway.'),
+  lastSession: natural('The highest number that a session of this node has had.'),
   underlay: object("The node's end of the tunnel.", { ...addressHere, tunnelMac: text('MAC of egress0.') }),
   interfaces: listOf(
     'Interfaces and their addresses.',

@@ -180,6 +180,7 @@ describe('what the programs write', () => {
     });
     const report = {
       session: 5,
+      lastSession: 5,
       underlay: { address: '203.0.113.11', interfaceName: 'eth0', tunnelMac: '02:53:cb:00:71:0b' },
       interfaces: [{ name: 'eth0', addresses: ['203.0.113.11/24'] }],
       onLink: [{ cidr: '203.0.113.0/24', interfaceName: 'eth0' }],
@@ -194,7 +195,7 @@ describe('what the programs write', () => {
       voterSets: [['gw-1', 'worker-1']],
       peerKeys: [1, 2],
       peerSigningKey: 1,
-      demand: [{ address: '203.0.113.10', ports: 64 }],
+      demand: [{ address: '203.0.113.10', ports: 64, returned: 2 }],
       selected: [{ policyUid: 'u', pods: 2 }],
       versions: { agent: '0.1.0', kernel: '6.1', nftables: '1.0.6' },
       dataPlaneReady: true,
@@ -208,6 +209,8 @@ describe('what the programs write', () => {
     const stored = await client.get(`${collectionPath(GATEWAY_NODE)}/gw-1`);
     expect(stored.kind === 'ok' && parseGatewayNode(stored.value)).toMatchObject({
       session: 5,
+      lastSession: 5,
+      demand: [{ ports: 64, returned: 2 }],
       dataPlaneReady: true,
       healthy: false,
       healthMessage: 'the uplink eth0: it has no carrier',

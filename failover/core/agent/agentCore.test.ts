@@ -418,7 +418,7 @@ describe('an agent', () => {
   test('without a session it says nothing of any address, whatever it held', () => {
     const { state } = run(START);
     const over = run([ownership({ session: 0, holdings: [], released: new Map([[NAME, 4]]) })], state);
-    expect(lastReport(over.effects)).toMatchObject({ session: 0, holding: 0, addresses: [] });
+    expect(lastReport(over.effects)).toMatchObject({ session: 0, lastSession: 5, holding: 0, addresses: [] });
   });
 
   test('without its ports in the kernel it says nothing of an address', () => {

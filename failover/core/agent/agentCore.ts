@@ -50,6 +50,8 @@ export interface AgentState {
   readonly view: AgentView | undefined;
   readonly observed: ObservedNode;
   readonly ownership: OwnershipReport;
+  /** The highest number of a session so far. */
+  readonly lastSession: number;
   /** Undefined while the node is no gateway. */
   readonly health: Health | undefined;
   /** Those that the ownership thread confirmed. */
@@ -112,6 +114,7 @@ export function initialAgent(
     view: undefined,
     observed,
     ownership: NO_OWNERSHIP,
+    lastSession: 0,
     health: undefined,
     peerKeys: NO_PEER_KEYS,
     heard: new Map(),
@@ -146,7 +149,12 @@ function absorb(state: AgentState, event: AgentEvent): AgentState {
     case 'observed':
       return { ...state, observed: keepReadiness(event.observed, state.observed) };
     case 'ownership':
-      return { ...state, ownership: event.report, applyWanted: true };
+      return {
+        ...state,
+        ownership: event.report,
+        lastSession: Math.max(state.lastSession, event.report.session),
+        applyWanted: true,
+      };
     case 'heard':
       return absorbHeard(state, event.session, event.holdings);
     case 'health':
@@ -294,9 +302,9 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 }
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
-  const { observed, ownership, confirmed, health, peerKeys, portDemand, returned } = state;
+  const { observed, ownership, confirmed, health, peerKeys, portDemand, returned, lastSession } = state;
   const ports = { demand: portDemand, returned };
-  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys, ports });
+  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys, ports, lastSession });
   const text = JSON.stringify(report);
   if (text === state.lastReport) return { state, effects: [] };
   return { state: { ...state, lastReport: text }, effects: [{ kind: 'report', report }] };

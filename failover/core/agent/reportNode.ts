@@ -42,6 +42,7 @@ export interface PortNeeds {
 
 export interface NodeReport {
   readonly session: number;
+  readonly lastSession: number;
   readonly underlay?: ObservedNode['underlay'];
   readonly interfaces: ObservedNode['interfaces'];
   readonly onLink: ObservedNode['onLink'];
@@ -78,11 +79,14 @@ export function reportNode(known: {
   readonly health: Health | undefined;
   readonly peerKeys: PeerKeyIds;
   readonly ports: PortNeeds;
+  /** The highest number of a session of this run. */
+  readonly lastSession: number;
 }): NodeReport {
   const { view, observed, ownership, health, peerKeys, ports } = known;
   const selection = selectPods(view);
   return {
     session: ownership.session,
+    lastSession: Math.max(known.lastSession, view.gatewayNodes.get(view.node)?.lastSession ?? 0),
     ...(observed.underlay === undefined ? {} : { underlay: observed.underlay }),
     interfaces: observed.interfaces,
     onLink: observed.onLink,

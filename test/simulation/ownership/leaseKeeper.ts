@@ -44,7 +44,8 @@ export class LeaseKeeper {
     const { name } = this.#node;
     const named = [...ips.values()].flatMap(({ order, fence }) => [...order, ...fence]);
     const own = named.filter(({ gateway }) => gateway === name).map(({ session }) => session);
-    const floor = Math.max(0, nodes.get(name)?.session ?? 0, ...own);
+    const stated = nodes.get(name);
+    const floor = Math.max(0, stated?.session ?? 0, stated?.lastSession ?? 0, ...own);
     const begun = this.#ground.core.initialLeaseSession({ renewMs: RENEW_MS, floor });
     this.#lease = begun.state;
     for (const effect of begun.effects) this.#perform(effect);

@@ -14,6 +14,7 @@ export class NodeReporter {
   readonly #thread: Thread;
   readonly #confirmed: ReadonlyMap<string, number>;
   #word: Word | undefined;
+  #lastSession = 0;
   #view: ApiView | undefined;
   /** What is to be reported by all that is known. */
   #rendered: GatewayNode | undefined;
@@ -33,6 +34,7 @@ export class NodeReporter {
 
   said(word: Word): void {
     this.#word = word;
+    this.#lastSession = Math.max(this.#lastSession, word.session);
     this.#rendered = undefined;
     this.#report();
   }
@@ -51,7 +53,8 @@ export class NodeReporter {
     if (this.#word === undefined || this.#view === undefined || this.#writing) return;
     const { api, queue } = this.#ground;
     const { name } = this.#node;
-    this.#rendered ??= renderNode({ name, word: this.#word, confirmed: this.#confirmed }, this.#view);
+    const known = { name, word: this.#word, lastSession: this.#lastSession, confirmed: this.#confirmed };
+    this.#rendered ??= renderNode(known, this.#view);
     const report = this.#rendered;
     const text = reportText(report);
     if (text === this.#reported) return;

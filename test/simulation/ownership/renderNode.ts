@@ -6,6 +6,8 @@ import type { Word } from './ground.ts';
 export interface NodeWord {
   readonly name: string;
   readonly word: Word;
+  /** The highest number of a session of this run. */
+  readonly lastSession: number;
   readonly confirmed: ReadonlyMap<string, number>;
 }
 
@@ -25,12 +27,13 @@ const UNUSED = {
   versions: { agent: '', kernel: '', nftables: '' },
 } as const;
 
-export function renderNode({ name, word, confirmed }: NodeWord, view: ApiView): GatewayNode {
+export function renderNode({ name, word, lastSession, confirmed }: NodeWord, view: ApiView): GatewayNode {
   const rights = new Map(word.holdings.map(({ address, right }) => [address, right]));
   return {
     ...UNUSED,
     name,
     session: word.session,
+    lastSession: Math.max(lastSession, view.nodes.get(name)?.lastSession ?? 0),
     addresses: [...view.ips.values()].flatMap((egressIp): GatewayNode['addresses'] => {
       const blocksVersion = confirmed.get(egressIp.name);
       const right = rights.get(egressIp.name);
@@ -60,7 +63,7 @@ export function reportText(report: GatewayNode): string {
 }
 
 /** Addresses hold their bits as a bigint, which JSON has no form for. */
-function textOf({ session, addresses, dead, voterConfig }: GatewayNode): string {
+function textOf({ session, lastSession, addresses, dead, voterConfig }: GatewayNode): string {
   const stated = addresses.map(({ address, ...rest }) => [Number(address.value), rest]);
-  return JSON.stringify([session, stated, dead, voterConfig.version]);
+  return JSON.stringify([session, lastSession, stated, dead, voterConfig.version]);
 }
