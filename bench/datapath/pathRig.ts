@@ -30,7 +30,7 @@ export interface PathRig {
 const PORTS = { first: 1024, last: 65_535 } as const;
 
 export async function openOurPath(load: LoadProgram): Promise<PathRig> {
-  const fixture = createDataPlaneFixture('bench');
+  const fixture = createDataPlaneFixture('bench', { fastPath: true });
   await fixture.reset();
   for (const node of NODE_NAMES) {
     const outcome = await fixture.plane(node).apply(allPortsTo('w1', planFor(node, { holder: 'gw1' })));

@@ -25,7 +25,7 @@ async function measure(uplink: string, podChanges: number, ipMoves: number): Pro
     heard: new Map(),
     holders: holdersOf(view),
     recalled: new Map(),
-  givenBack: new Map(),
+    givenBack: new Map(),
   };
   const token = Uint8Array.from({ length: 16 }, (_, index) => index + 1);
   const plane = createKernelDataPlane({

@@ -14,7 +14,7 @@ import { watchRoutes } from './watchRoutes.ts';
 let fixture: DataPlaneFixture;
 
 beforeAll(async () => {
-  fixture = createDataPlaneFixture('fast');
+  fixture = createDataPlaneFixture('fast', { fastPath: true });
   await fixture.lab.program('ext', SERVER).line(/ready/);
 });
 afterAll(async () => {

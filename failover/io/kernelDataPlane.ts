@@ -28,7 +28,7 @@ export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'>
   readonly execPrefix?: readonly string[];
   /** Of those who may steer by datagram (core/dataplane/kernelCommands.ts). */
   readonly token: Uint8Array;
-  /** Whether what can be is forwarded past routing and connection tracking; default: where the kernel can. */
+  /** Whether what can be is forwarded past routing and connection tracking, where the kernel can; default: it is not. */
   readonly fastPath?: boolean;
   /** Hears where the fast path leads, and why it does not, whenever that is another than before. */
   readonly onFastRoutes?: (routes: FastRoutes) => void;
@@ -53,7 +53,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   // One apply at a time: each compares with what the one before it left.
   let applying: Promise<unknown> = Promise.resolve();
   let known: KnownKernel | undefined;
-  const { uplink, token, fastPath: wanted = true, onFastRoutes: onRoutes = () => undefined } = options;
+  const { uplink, token, fastPath: wanted = false, onFastRoutes: onRoutes = () => undefined } = options;
   const fastPath = createFastPathGround(runner, { uplink, wanted, onRoutes });
   const parts: Parts = { runner, tunnel, nftables, session, token, fastPath };
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {

@@ -19,7 +19,7 @@ let fixture: DataPlaneFixture;
 const run = (place: string, ...command: readonly string[]): string => fixture.lab.run(place, ...command);
 
 beforeAll(async () => {
-  fixture = createDataPlaneFixture('tunnel6', 6);
+  fixture = createDataPlaneFixture('tunnel6', { underlay: 6 });
   for (const node of NODE_NAMES) run(node, 'ip', '-4', 'addr', 'flush', 'dev', 'eth0');
   await fixture.lab.program('ext', SERVER).line(/ready/);
 });

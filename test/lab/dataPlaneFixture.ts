@@ -97,6 +97,8 @@ export function planFor(node: NodeName, wish: Wish, underlay: Family = 4): NodeD
     direct: [
       makeCidr(4, address('10.244.0.0').value, 16),
       makeCidr(6, address('fd00:244::').value, 32),
+      makeCidr(4, address('10.96.0.0').value, 16),
+      makeCidr(6, address('fd00:96::').value, 112),
       ...NODE_NAMES.flatMap((name) => [NODES[name], NODES6[name]].map(address).map(hostCidr)),
     ],
     addresses: BOTH.map((egress) => ({
@@ -123,6 +125,13 @@ function expectOk(outcome: KernelOutcome): void {
   if (outcome.kind !== 'ok') throw new Error(outcome.message);
 }
 
+/** Gateways forward through the IP stack unless `fastPath` says otherwise, as with the chart's values. */
+export interface LabGround {
+  /** The family that the tunnel goes over. */
+  readonly underlay: Family;
+  readonly fastPath: boolean;
+}
+
 export interface LabPlane extends KernelDataPlane {
   readonly gate: KernelGate;
 }
@@ -131,7 +140,7 @@ export interface LabPlane extends KernelDataPlane {
 function createLabPlane(
   lab: DataPlaneLab,
   node: NodeName,
-  { durations, underlay }: { readonly durations: Lifetimes; readonly underlay: Family },
+  { durations, underlay, fastPath }: LabGround & { readonly durations: Lifetimes },
 ): LabPlane {
   const token = EXAMPLE_TOKEN;
   const self = underlayOf(node, underlay);
@@ -146,7 +155,7 @@ function createLabPlane(
     () => void gate.reassert(),
     () => undefined,
   );
-  const plane = createKernelDataPlane({ ...options, tunnelPort: 4790, tunnelVni: 7777 });
+  const plane = createKernelDataPlane({ ...options, tunnelPort: 4790, tunnelVni: 7777, fastPath });
   const close = async (): Promise<void> => {
     watch.stop();
     announcer.close();
@@ -180,11 +189,12 @@ export interface DataPlaneFixture {
   end(): Promise<void>;
 }
 
-export function createDataPlaneFixture(name: string, underlay: Family = 4): DataPlaneFixture {
+export function createDataPlaneFixture(name: string, ground: Partial<LabGround> = {}): DataPlaneFixture {
+  const { underlay = 4, fastPath = false } = ground;
   const lab = createDataPlaneLab(name);
   const planes = new Map<NodeName, LabPlane>();
   const plane = (node: NodeName, lifetimes = LONG): LabPlane => {
-    const found = planes.get(node) ?? createLabPlane(lab, node, { durations: lifetimes, underlay });
+    const found = planes.get(node) ?? createLabPlane(lab, node, { durations: lifetimes, underlay, fastPath });
     planes.set(node, found);
     return found;
   };
@@ -254,9 +264,9 @@ net.createServer((s) => { s.on('error', () => {}); s.write('from ' + s.remoteAdd
 for (const type of ['udp4', 'udp6']) { const u = dgram.createSocket({ type, ipv6Only: type === 'udp6' }); u.on('message', (m, r) => u.send(m, r.port, r.address)); u.bind(8081); }`;
 
 /** What the server says of one connection, or "error CODE ms". */
-export function seen(lab: DataPlaneLab, from: string, to = OUTSIDE): string {
+export function seen(lab: DataPlaneLab, from: string, to: string = OUTSIDE, port = 8080): string {
   const source = `
-const t = Date.now(), s = require('net').connect({ host: '${to}', port: 8080 });
+const t = Date.now(), s = require('net').connect({ host: '${to}', port: ${port} });
 const end = (text) => { console.log(text); process.exit(0); };
 s.on('data', (d) => end(String(d).trim())); s.on('error', (e) => end('error ' + e.code + ' ' + (Date.now() - t)));
 setTimeout(() => end('error timeout'), 3000);`;
