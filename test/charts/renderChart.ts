@@ -54,6 +54,7 @@ export interface RenderedObject {
 
 interface RenderedContainer {
   readonly args: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
   readonly ports: readonly { readonly name: string }[];
 }
 
