@@ -1,16 +1,17 @@
 /**
  * What helm does to an API server in the life of a release, with helm 3 and helm 4: CRDs are changed by an upgrade and a
- * rollback, stay when the release goes, and are taken on again. No controller is here, so nothing runs.
+ * rollback, stay when the release goes, and are taken on again, by helm 4 from helm 3 too. No controller is here, so nothing runs.
  */
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CommandResult, runCommand } from '../cluster/command.ts';
 import { ensureHelm4 } from '../cluster/toolchain.ts';
 import { type ApiServer, startApiServer } from '../contract/apiServer.ts';
-import { CILIUM_V2_CRD } from '../contract/ciliumV2Crd.ts';
 import { runKubectl } from '../contract/runKubectl.ts';
 import { makePreviousChart, NEW_FIELD, type PreviousChart } from './previousChart.ts';
 import { CHART } from './renderChart.ts';
+
+const NAMESPACE = 'net';
 
 let api: ApiServer;
 let helm4: string;
@@ -63,10 +64,9 @@ const OWN_CRDS = [
 ];
 
 describe.each([{ name: 'helm 3' }, { name: 'helm 4' }])('with $name', ({ name }) => {
-  const namespace = name.replace(' ', '');
   const helm = (args: readonly string[], allowFailure = false): Promise<CommandResult> => {
     const program = name === 'helm 4' ? helm4 : path.join(api.binaries, 'helm');
-    const argv = [program, '--kubeconfig', api.kubeconfigPath, ...args, '-n', namespace];
+    const argv = [program, '--kubeconfig', api.kubeconfigPath, ...args, '-n', NAMESPACE];
     return runCommand(`helm ${args[0]}`, argv, { allowFailure, timeoutMs: 120_000 });
   };
 
@@ -105,53 +105,8 @@ describe.each([{ name: 'helm 3' }, { name: 'helm 4' }])('with $name', ({ name })
     await helm(['install', 'sallyport', CHART]);
     expect(crdsKept()).toEqual(OWN_CRDS);
     await helm(['uninstall', 'sallyport', '--no-hooks']);
-    expect(runKubectl(api, ['delete', 'crd', ...OWN_CRDS]).code).toBe(0);
+    expect(runKubectl(api, ['delete', 'egresspolicy', 'newer']).code).toBe(0);
   });
 });
 
 const VERSIONS = 'custom-columns=NAME:.metadata.name,VERSION:.metadata.resourceVersion';
-
-test('the CRDs can be had without helm, and updated in the same way', async () => {
-  const apply = (folder: string) =>
-    runKubectl(api, ['apply', '--server-side', '-f', path.join(folder, 'files/crds')]);
-  expect(apply(previous.path).code).toBe(0);
-  expect(apply(CHART).code).toBe(0);
-  expect(crdsKept()).toEqual(OWN_CRDS);
-  const { output } = runKubectl(api, ['get', 'crd', 'egresspolicies.sallyport.dev', '-o', 'json']);
-  expect(output).toContain(`"${NEW_FIELD}"`);
-});
-
-describe('the notes', () => {
-  const notes = async (settings = 'crds.install=false') => {
-    const helm = [path.join(api.binaries, 'helm'), '--kubeconfig', api.kubeconfigPath];
-    const argv = [...helm, 'install', 'other', CHART, '-n', 'default', '--dry-run=server', '--set', settings];
-    return (await runCommand('helm install', argv)).stdout;
-  };
-  const kubectl = (args: readonly string[], input = '') => {
-    expect(runKubectl(api, args, input)).toMatchObject({ code: 0 });
-  };
-
-  test('say that no node is a gateway, that one alone is few, and which there are', async () => {
-    expect(await notes()).not.toContain('MISSING');
-    for (const name of ['one', 'two'])
-      kubectl(['create', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name } }));
-    kubectl(['label', 'node', 'two', 'sallyport.dev/gateway=false']);
-    expect(await notes()).toContain('MISSING: no node is a gateway');
-    kubectl(['label', 'node', 'one', 'sallyport.dev/gateway=true']);
-    expect(await notes()).toContain('Gateways: one. With one alone nobody takes over');
-    kubectl(['label', 'node', 'two', 'sallyport.dev/gateway=true', '--overwrite']);
-    expect(await notes()).toContain('Gateways: one, two.');
-  });
-
-  test("say that Cilium's own kind was left alone, and it is", async () => {
-    const note = "a CiliumEgressGatewayPolicy of Cilium's own, which was left alone";
-    kubectl(['delete', 'crd', ...OWN_CRDS, '--ignore-not-found']);
-    const before = await notes('logLevel=info');
-    expect(before).not.toContain(note);
-    expect(before).toContain('name: ciliumegressgatewaypolicies.cilium.io');
-    kubectl(['create', '-f', '-'], JSON.stringify(CILIUM_V2_CRD));
-    const after = await notes('logLevel=info');
-    expect(after).toContain(note);
-    expect(after).not.toContain('name: ciliumegressgatewaypolicies.cilium.io');
-  });
-});
