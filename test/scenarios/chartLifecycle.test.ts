@@ -233,7 +233,7 @@ describe('an uninstall leaves the API and the kernels as they were, and the CRDs
   test('and what is left on a node all the same can be cleared by hand', async () => {
     const run = (...argv: readonly string[]) => cluster.nodeExec(POD_NODE, argv);
     await run('nft', 'add table inet sallyport; add table netdev sallyport_guard');
-    await run('ip', 'link', 'add', 'egress0', 'type', 'dummy');
+    await run('ip', 'link', 'add', 'egress0', 'type', 'vxlan', 'id', '1', 'dstport', '4799');
     expect(await nodeStates(cluster)).not.toEqual(bare);
     const [debug = []] = (await documentedCommands('Uninstalling', 'kubectl')).filter(
       ([verb]) => verb === 'debug',
