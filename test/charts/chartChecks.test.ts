@@ -57,14 +57,16 @@ const CASES = [
 ];
 
 test.each(CASES)('$name is refused', async ({ settings, says }) => {
-  const { code, stderr } = await helmTemplate(settings, true);
+  const { code, stderr } = await helmTemplate(settings, { allowFailure: true });
   expect(code).not.toBe(0);
   expect(stderr).toContain('these values cannot work:');
   expect(stderr).toContain(says);
 });
 
 test('all that is wrong is told at once', async () => {
-  const { stderr } = await helmTemplate(['failover.sessionMilliseconds=99', 'network.peerPort=4790'], true);
+  const { stderr } = await helmTemplate(['failover.sessionMilliseconds=99', 'network.peerPort=4790'], {
+    allowFailure: true,
+  });
   expect(stderr.match(/^- /gm)).toHaveLength(2);
 });
 

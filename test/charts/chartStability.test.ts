@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ensureHelm4 } from '../cluster/toolchain.ts';
 import { type ApiServer, startApiServer } from '../contract/apiServer.ts';
 import { runKubectl } from '../contract/runKubectl.ts';
 import { ALL_ON, CHART, helmTemplate, parseManifests, type RenderedObject } from './renderChart.ts';
@@ -12,9 +13,12 @@ import { ALL_ON, CHART, helmTemplate, parseManifests, type RenderedObject } from
 /** Of another project, so no API server of ours has them: chartMonitoring below knows their fields. */
 const OPERATOR_GROUP = 'monitoring.coreos.com/v1';
 let api: ApiServer;
+let helm4: string;
 
 beforeAll(async () => {
-  api = await startApiServer({ onProgress: (line) => console.log(line) });
+  const onProgress = (line: string): void => console.log(line);
+  api = await startApiServer({ onProgress });
+  helm4 = await ensureHelm4({ onProgress });
   expect(runKubectl(api, ['create', 'namespace', 'net']).code).toBe(0);
   // A pod is not even tried without its account.
   expect(runKubectl(api, ['create', 'serviceaccount', 'egress-test', '-n', 'net']).code).toBe(0);
@@ -30,6 +34,12 @@ describe.each([
   test('the chart renders to the same bytes twice', async () => {
     const [first, second] = [await helmTemplate(settings), await helmTemplate(settings)];
     expect(second.stdout).toBe(first.stdout);
+  });
+
+  test('helm 4 renders what helm 3 does', async () => {
+    const byKind = (text: string) => parseManifests(text).map((it) => [`${it.kind}/${it.metadata.name}`, it]);
+    const [third, fourth] = [await helmTemplate(settings), await helmTemplate(settings, { helm: helm4 })];
+    expect(Object.fromEntries(byKind(fourth.stdout))).toEqual(Object.fromEntries(byKind(third.stdout)));
   });
 
   test('an API server takes every object, and no field is unknown to it', async () => {

@@ -58,13 +58,14 @@ interface RenderedContainer {
   readonly ports: readonly { readonly name: string }[];
 }
 
+/** @param options.helm its path; default: helm 3 of the toolchain */
 export async function helmTemplate(
   settings: readonly string[],
-  allowFailure = false,
+  { allowFailure = false, helm }: { readonly allowFailure?: boolean; readonly helm?: string } = {},
 ): Promise<CommandResult> {
-  const { folder } = await ensureToolchain();
+  const program = helm ?? path.join((await ensureToolchain()).folder, 'helm');
   const sets = settings.flatMap((setting) => ['--set', setting]);
-  const argv = [path.join(folder, 'helm'), 'template', RELEASE, CHART, ...WITHOUT_CLUSTER, ...sets];
+  const argv = [program, 'template', RELEASE, CHART, ...WITHOUT_CLUSTER, ...sets];
   return runCommand('rendering the chart', argv, { allowFailure });
 }
 
