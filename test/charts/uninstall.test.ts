@@ -4,6 +4,7 @@
  */
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { renderCleanupPatch } from '../../failover/core/uninstall/readWorkloads.ts';
 import { uninstall } from '../../failover/io/uninstall.ts';
 import { readUninstallConfig } from '../../failover/uninstallConfig.ts';
 import type { EventOccurrence } from '../../kube/eventRecorder.ts';
@@ -12,6 +13,7 @@ import { createRestClient } from '../../kube/restClient.ts';
 import { CONTROLLER_LEASE, FINALIZER, PEER_KEY_SECRET, VOTERS_CONFIG_MAP } from '../../policy/names.ts';
 import { createLogger } from '../../runtime/logger.ts';
 import { runCommand } from '../cluster/command.ts';
+import { ensureHelm4 } from '../cluster/toolchain.ts';
 import { type ApiServer, startApiServer } from '../contract/apiServer.ts';
 import { runKubectl } from '../contract/runKubectl.ts';
 import { CHART, helmTemplate, parseManifests } from './renderChart.ts';
@@ -184,4 +186,29 @@ test('what was refused ends it, with the words of the API server', async () => {
   await expect(uninstall({ ...config, names, client, ...rest })).rejects.toThrow(
     /stopping of-somebody-else: .*forbidden/,
   );
+});
+
+test.each([
+  { name: 'helm 3', flags: [] },
+  // Who changed a field last owns it there.
+  { name: 'helm 4', flags: ['--server-side=true', '--force-conflicts'] },
+])('an upgrade by $name brings back what an uninstall that failed took away', async ({ name, flags }) => {
+  const program = name === 'helm 4' ? await ensureHelm4() : path.join(api.binaries, 'helm');
+  kubectl(['scale', 'deployment', `${RELEASE}-webhook`, '--replicas=0']);
+  kubectl([
+    'patch',
+    'daemonset',
+    `${RELEASE}-agent`,
+    '--type=json',
+    '-p',
+    JSON.stringify(renderCleanupPatch()),
+  ]);
+  const upgrade = ['upgrade', RELEASE, CHART, '-n', NAMESPACE, '--reset-then-reuse-values', ...flags];
+  await runCommand(name, [program, '--kubeconfig', api.kubeconfigPath, ...upgrade]);
+  expect(kubectl(['get', 'deployments', '-o', 'jsonpath={.items[*].spec.replicas}'])).toBe('2 2');
+  const daemonSet = JSON.parse(kubectl(['get', 'daemonset', `${RELEASE}-agent`, '-o', 'json']));
+  expect(daemonSet.spec.template.spec.containers[0].args).toEqual(['/app/agent.js']);
+  expect(daemonSet.spec.updateStrategy.rollingUpdate.maxUnavailable).toBe(1);
+  const kinds = 'validatingwebhookconfigurations,mutatingwebhookconfigurations';
+  expect(kubectl(['get', kinds, '-o', 'name']).split('\n')).toHaveLength(2);
 });
