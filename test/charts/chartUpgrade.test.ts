@@ -93,6 +93,14 @@ describe.each([{ name: 'helm 3' }, { name: 'helm 4' }])('with $name', ({ name })
     expect(versions()).toBe(before);
   });
 
+  test('a second manager of the same manifests finds nothing to argue about', async () => {
+    const { stdout } = await helm(['get', 'manifest', 'sallyport']);
+    const asSecond = ['apply', '--server-side', '--field-manager=gitops', '--dry-run=server', '-f', '-'];
+    const { code, output } = runKubectl(api, asSecond, stdout);
+    const complaints = output.split('\n').filter((line) => /conflict|^- /.test(line));
+    expect({ code, complaints }).toEqual({ code: 0, complaints: [] });
+  });
+
   test('CRDs and policies stay when the release goes, and the next one takes them on', async () => {
     // The Job before the uninstall needs a kubelet.
     await helm(['uninstall', 'sallyport', '--no-hooks']);
