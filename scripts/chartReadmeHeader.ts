@@ -6,7 +6,7 @@ export const CHART_README_HEADER = `<!-- Made by scripts/renderChartReadme.ts fr
 Installs an egress gateway: a webhook that refuses policies that cannot work, a controller that places egress IPs, and an agent on
 every node that carries the traffic. Needs Kubernetes 1.31 and helm 3 or 4.
 
-    helm install sallyport charts/sallyport -n sallyport-system --create-namespace
+    helm install sallyport charts/sallyport -n sallyport-system --create-namespace --wait
     kubectl label node NODE sallyport.dev/gateway=true
     helm test sallyport -n sallyport-system
 
