@@ -1,4 +1,5 @@
-# One image, three programs and a command: node /app/webhook.js | /app/controller.js | /app/agent.js | /app/sallyport.js.
+# One image, three programs and a command: node /app/webhook.js | /app/controller.js | /app/agent.js | /app/sallyport.js;
+# and what uninstalls them: /app/uninstall.js, and /app/cleanup.js on each node.
 FROM node:24-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./

@@ -42,7 +42,10 @@ async function run(config: ControllerConfig): Promise<void> {
   shutdown.onEnd('events', () => events.stop());
   // Runs after the runner has ended: what it wrote last is in before another may lead.
   shutdown.onEnd('leadership', () => elector?.stop());
-  const metrics = createControllerMetrics(() => runner.phases());
+  const metrics = createControllerMetrics({
+    phases: () => runner.phases(),
+    portsTakenRatio: () => runner.portsTakenRatio(),
+  });
   const now = () => ({ monotonicMs: performance.now(), wallMs: Date.now() });
   const holdsUntilMs = () => elector?.holdsUntilMs() ?? Number.NEGATIVE_INFINITY;
   const runner = startControllerRunner({

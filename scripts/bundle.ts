@@ -18,6 +18,9 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   agent: 'failover/agent.ts',
   // The agent's second thread.
   ownership: 'failover/ownership.ts',
+  // Before an uninstall: what there is in the cluster, and on each node.
+  uninstall: 'failover/uninstall.ts',
+  cleanup: 'failover/cleanup.ts',
   sallyport: 'cli/main.ts',
 };
 /** The program that people run, not Kubernetes. */

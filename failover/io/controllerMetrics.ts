@@ -16,8 +16,14 @@ export interface ControllerMetrics {
   peerKeyAge(ageMs: number): void;
 }
 
-/** @param phases EgressIPs by phase; asked for at each scrape. */
-export function createControllerMetrics(phases: () => ReadonlyMap<Phase, number>): ControllerMetrics {
+/** Asked for at each scrape. */
+export interface SeenEgressIps {
+  phases(): ReadonlyMap<Phase, number>;
+  /** Of the address that has the fewest ports left: 0, all are free, to 1. */
+  portsTakenRatio(): number;
+}
+
+export function createControllerMetrics(seen: SeenEgressIps): ControllerMetrics {
   const registry = new Registry();
   const registers = [registry];
   const moves = new Counter({
@@ -46,8 +52,16 @@ export function createControllerMetrics(phases: () => ReadonlyMap<Phase, number>
     labelNames: ['phase'],
     registers,
     collect() {
-      const counts = phases();
+      const counts = seen.phases();
       for (const phase of PHASES) egressIps.set({ phase }, counts.get(phase) ?? 0);
+    },
+  });
+  const portsTaken: Gauge = new Gauge({
+    name: 'sallyport_controller_ports_taken_ratio',
+    help: 'Of the egress IP with the fewest ports left, the part that nodes hold or that rests, as this replica sees it.',
+    registers,
+    collect() {
+      portsTaken.set(seen.portsTakenRatio());
     },
   });
   const peerKeyAge = new Gauge({

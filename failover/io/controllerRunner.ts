@@ -25,6 +25,7 @@ import { type ControllerState, initialController, viewOf } from '../core/control
 import type { Phase } from '../core/controller/controllerView.ts';
 import { type AgentKeys, agentKeysOf } from '../core/controller/peerKeyFacts.ts';
 import type { AddressSettings } from '../core/controller/planAddresses.ts';
+import { portsTakenRatio } from '../core/controller/portBlocks.ts';
 import { controllerSources, startControllerCaches } from './controllerCaches.ts';
 import type { ControllerMetrics } from './controllerMetrics.ts';
 import { createControllerWrites } from './controllerWrites.ts';
@@ -40,6 +41,8 @@ export interface ControllerRunner {
   /** Undefined once every collection was listed; else what is missing. */
   whyNotReady(): string | undefined;
   phases(): ReadonlyMap<Phase, number>;
+  /** Of the egress IP with the fewest ports left. */
+  portsTakenRatio(): number;
   /** What agents state of their keys; undefined until every collection was listed. */
   agentKeys(): readonly AgentKeys[] | undefined;
   /** Decides nothing any more; resolves when no write is under way. */
@@ -138,6 +141,7 @@ export function startControllerRunner(options: ControllerRunnerOptions): Control
     },
     whyNotReady: () => (isListed(state, options.now()) ? undefined : 'not every collection was listed yet'),
     phases: () => countPhases(state),
+    portsTakenRatio: () => mostPortsTaken(state),
     agentKeys: () => listAgentKeys(state, options.now()),
     async stop() {
       stopped = true;
@@ -174,6 +178,13 @@ function countPhases({ caches }: ControllerState): ReadonlyMap<Phase, number> {
     counts.set(phase, (counts.get(phase) ?? 0) + 1);
   }
   return counts;
+}
+
+function mostPortsTaken({ caches }: ControllerState): number {
+  return [...(caches.egressIps?.values() ?? [])].reduce(
+    (most, { egressIp }) => Math.max(most, portsTakenRatio(egressIp)),
+    0,
+  );
 }
 
 /** What changes who answers is worth a line each; status and finalizers are not. */

@@ -184,7 +184,7 @@ test('after an uplink flap the address is answered again and is still not local'
 
 test('cleaning up leaves no trace in the kernel', async () => {
   for (const node of NODE_NAMES) {
-    await (await fixture.restart(node)).cleanup();
+    expect(await (await fixture.restart(node)).cleanup()).toEqual([]);
     const { run } = fixture.lab;
     expect(run(node, 'nft', 'list', 'ruleset')).not.toContain('sallyport');
     expect(run(node, 'ip', 'address')).not.toMatch(new RegExp(`egress0|${EGRESS}`));

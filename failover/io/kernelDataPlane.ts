@@ -7,19 +7,18 @@ import { formatAddress } from '../../policy/address.ts';
 import type { DataPlane, KernelOutcome, NodeDataPlane } from '../core/dataPlane.ts';
 import { diffElements } from '../core/dataplane/diffElements.ts';
 import { type FastRoutes, renderFastRoutes } from '../core/dataplane/fastRoutes.ts';
-import { GUARD } from '../core/dataplane/guardRuleset.ts';
 import { tokenElement } from '../core/dataplane/kernelCommands.ts';
-import { type KernelState, TABLE } from '../core/dataplane/kernelState.ts';
+import type { KernelState } from '../core/dataplane/kernelState.ts';
 import type { ParsedTables } from '../core/dataplane/parseTables.ts';
 import { holdersIn, renderElements } from '../core/dataplane/renderElements.ts';
 import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
+import { cleanKernel } from './cleanKernel.ts';
 import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
-import { ensurePeers, ensureTunnel, readMtu, removeTunnel, type TunnelOptions } from './iproute.ts';
+import { ensurePeers, ensureTunnel, readMtu, type TunnelOptions } from './iproute.ts';
 import { kernelSelfTest } from './kernelSelfTest.ts';
 import { createNftables, type Nftables } from './nftables.ts';
 import { type NftSession, openNftSession } from './nftSession.ts';
 import type { ToolRunner } from './runTool.ts';
-import { settleAddresses } from './uplinkAddresses.ts';
 
 export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'> {
   /** Default `/proc/sys/net`. */
@@ -37,8 +36,8 @@ export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'>
 export interface KernelDataPlane extends DataPlane {
   /** The node's routes or routing rules changed: the fast path follows them. */
   routesChanged(): void;
-  /** Removes every trace from the kernel: for uninstalling. */
-  cleanup(): Promise<void>;
+  /** Removes every trace from the kernel, and says what is left. */
+  cleanup(): Promise<readonly string[]>;
 }
 
 /** Far beyond any of these tools' normal few milliseconds: past it the machine is in trouble, not the tool slow. */
@@ -88,16 +87,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
       return holdersIn((await nftables.read()).state);
     },
     close: () => session.close(),
-    async cleanup() {
-      await settleAddresses(runner, options.uplink, () => ({ prepared: new Set(), shown: new Set() }));
-      // Added first so that the deletion succeeds where a table is already gone.
-      await nftables.run(
-        [`inet ${TABLE}`, `netdev ${TABLE}`, GUARD]
-          .map((table) => `table ${table}\ndelete table ${table}\n`)
-          .join(''),
-      );
-      await removeTunnel(runner);
-    },
+    cleanup: () => cleanKernel(runner),
   };
 }
 

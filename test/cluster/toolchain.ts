@@ -14,7 +14,7 @@ const KUBERNETES_FLAGS = `${STRIP} -X k8s.io/component-base/version.gitVersion=$
 
 interface Build {
   readonly binary: string;
-  readonly module: 'kubernetes' | 'containerd' | 'helm';
+  readonly module: 'kubernetes' | 'containerd' | 'helm' | 'helm4';
   readonly target: string;
   readonly flags: string;
 }
@@ -40,6 +40,14 @@ const BUILDS: readonly Build[] = [
   { binary: 'helm', module: 'helm', target: 'helm.sh/helm/v3/cmd/helm', flags: STRIP },
 ];
 
+/** For the few tests that ask it: apart from the cluster's own, so that a change of either builds nothing of the other. */
+const HELM4: Build = {
+  binary: 'helm',
+  module: 'helm4',
+  target: 'helm.sh/helm/v4/cmd/helm',
+  flags: STRIP,
+};
+
 export const PAUSE_IMAGE = 'sallyport.test/pause:1';
 
 export interface Toolchain {
@@ -55,14 +63,18 @@ function moduleFolder(module: string): string {
   return join(import.meta.dirname, 'toolchain', module);
 }
 
+export function locateToolchain(): Promise<string> {
+  return locate('toolchain', BUILDS, ['kubernetes', 'containerd', 'helm']);
+}
+
 /** The folder's name changes with anything the binaries depend on, so a stale build is never used. */
-export async function locateToolchain(): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify(BUILDS));
-  for (const module of ['kubernetes', 'containerd', 'helm']) {
+async function locate(kind: string, builds: unknown, modules: readonly string[]): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(builds));
+  for (const module of modules) {
     for (const file of ['go.mod', 'go.sum']) hash.update(await readFile(join(moduleFolder(module), file)));
   }
   const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  return join(cache, 'sallyport', `toolchain-${hash.digest('hex').slice(0, 16)}`);
+  return join(cache, 'sallyport', `${kind}-${hash.digest('hex').slice(0, 16)}`);
 }
 
 async function buildBinary(build: Build, folder: string): Promise<void> {
@@ -119,4 +131,16 @@ export async function ensureToolchain(options: { readonly onProgress?: Progress 
   const pauseImagePath = join(folder, 'pause.tar');
   if (!existsSync(pauseImagePath)) await buildPauseImage(folder, pauseImagePath);
   return { folder, pauseImagePath };
+}
+
+/** The path of helm 4; builds it where it is missing. */
+export async function ensureHelm4(options: { readonly onProgress?: Progress } = {}): Promise<string> {
+  const folder = await locate('helm4', HELM4, ['helm4']);
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, HELM4.binary);
+  if (!existsSync(file)) {
+    options.onProgress?.('building helm 4, once, for minutes');
+    await buildBinary(HELM4, folder);
+  }
+  return file;
 }

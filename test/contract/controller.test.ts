@@ -154,7 +154,10 @@ async function answer(dead: readonly unknown[] = []): Promise<string> {
 }
 
 function startRunner(): ControllerRunner {
-  const metrics = createControllerMetrics(() => started.phases());
+  const metrics = createControllerMetrics({
+    phases: () => started.phases(),
+    portsTakenRatio: () => started.portsTakenRatio(),
+  });
   const events = createEventRecorder({ client, component: 'test', instance: 'test', logger });
   const started = startControllerRunner({
     client,

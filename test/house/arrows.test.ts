@@ -60,7 +60,7 @@ function arrowProblems(file: string, targets: readonly string[]): readonly strin
     if (toFolder !== folder && !(ALLOWED[folder] ?? []).includes(toFolder))
       return [`${file} → ${to}: no such arrow`];
     if (core && !PURE.test(to)) return [`${file} → ${to}: a core imports what is not pure`];
-    if (file.includes('/io/') && /\/(main|agent|controller|ownership)\.ts$/.test(to))
+    if (file.includes('/io/') && /\/(main|agent|controller|ownership|cleanup|uninstall)\.ts$/.test(to))
       return [`${file} → ${to}: io imports a main`];
     return [];
   });

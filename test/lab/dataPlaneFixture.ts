@@ -167,7 +167,7 @@ function createLabPlane(
     close,
     async cleanup() {
       await close();
-      await plane.cleanup();
+      return plane.cleanup();
     },
   };
 }

@@ -59,6 +59,8 @@ export async function installCluster(options: {
   readonly persistent?: boolean;
   /** How long a gateway's session lives; default: the chart's own. */
   readonly sessionMilliseconds?: number;
+  /** Installs the chart and waits for it, with these values for `--set`; default: by helm, as it is in the repository. */
+  readonly install?: (cluster: Cluster, settings: string) => Promise<void>;
   /** Default: three gateways and two workers. */
   readonly shape?: readonly NodeShape[];
   readonly dualStack?: boolean;
@@ -88,16 +90,7 @@ export async function installCluster(options: {
     const session =
       sessionMilliseconds === undefined ? '' : `,failover.sessionMilliseconds=${sessionMilliseconds}`;
     const settings = `image.repository=${repository},image.tag=${tag},image.pullPolicy=Never${session}`;
-    await cluster.helm([
-      'install',
-      'sallyport',
-      CHART,
-      '-n',
-      NAMESPACE,
-      '--create-namespace',
-      '--set',
-      settings,
-    ]);
+    await (options.install ?? installChart)(cluster, settings);
     for (const workload of [
       'ds/sallyport-agent',
       'deploy/sallyport-controller',
@@ -111,6 +104,11 @@ export async function installCluster(options: {
     await destroy();
     throw error;
   }
+}
+
+async function installChart(cluster: Cluster, settings: string): Promise<void> {
+  const names = ['sallyport', CHART, '-n', NAMESPACE, '--create-namespace'];
+  await cluster.helm(['install', ...names, '--set', settings]);
 }
 
 export function enter(cluster: Cluster, member: string): readonly string[] {

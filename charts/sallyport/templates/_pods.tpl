@@ -1,9 +1,9 @@
-{{/* What every program is told. */}}
+{{/* What every program is told. A fieldRef is one field to the API server: with its default written out, a second manager has the same. */}}
 {{- define "sallyport.env" -}}
 - name: POD_NAME
-  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+  valueFrom: { fieldRef: { apiVersion: v1, fieldPath: metadata.name } }
 - name: SALLYPORT_NAMESPACE
-  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+  valueFrom: { fieldRef: { apiVersion: v1, fieldPath: metadata.namespace } }
 - name: LOG_LEVEL
   value: {{ .Values.logLevel }}
 {{- end -}}

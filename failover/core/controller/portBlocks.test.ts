@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Allocation, allocatePorts, FIRST_PORT, GRANULE_PORTS, LAST_PORT } from './portBlocks.ts';
+import {
+  type Allocation,
+  allocatePorts,
+  FIRST_PORT,
+  GRANULE_PORTS,
+  LAST_PORT,
+  portsTakenRatio,
+} from './portBlocks.ts';
 
 const EMPTY: Allocation = { blocksVersion: 0, blocks: [], resting: [] };
 const QUARANTINE_MS = 240_000;
@@ -28,6 +35,14 @@ function allocate(
 }
 
 describe('port blocks', () => {
+  test('what is held and what rests counts as taken', () => {
+    const half = { node: 'a', version: 1, first: FIRST_PORT, last: FIRST_PORT + 32_255 };
+    const rest = { first: half.last + 1, last: LAST_PORT, untilMs: 1 };
+    expect(portsTakenRatio(EMPTY)).toBe(0);
+    expect(portsTakenRatio({ blocks: [half], resting: [] })).toBe(0.5);
+    expect(portsTakenRatio({ blocks: [half], resting: [rest] })).toBe(1);
+  });
+
   test('a node starts with the initial ports, at the version that brings them', () => {
     const { allocation } = allocate(EMPTY, { a: 64, b: 64 });
     expect(allocation).toEqual({

@@ -133,6 +133,12 @@ function findFree(
   return best;
 }
 
+/** Of the address's ports, the part that cannot be handed out: those that nodes hold, and those that rest. 0..1. */
+export function portsTakenRatio({ blocks, resting }: Pick<Allocation, 'blocks' | 'resting'>): number {
+  const ports = [...blocks, ...resting].reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  return ports / (GRANULES * GRANULE_PORTS);
+}
+
 function granuleOf(port: number): number {
   return Math.floor((port - FIRST_PORT) / GRANULE_PORTS);
 }
