@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SUPERVISE } from './nodeBoot.ts';
 import type { Toolchain } from './toolchain.ts';
-import { CONTROL_PLANE_ADDRESS, SERVICE_CIDR } from './topology.ts';
+import { CONTROL_PLANE, CONTROL_PLANE_ADDRESS, SERVICE_CIDR } from './topology.ts';
 
 const ETCD = 'http://127.0.0.1:2379';
 
@@ -12,8 +12,20 @@ function renderFlags(flags: Readonly<Record<string, string>>): string {
     .join(' ');
 }
 
-function renderApiServer(pki: string): string {
+/** What the API server was asked, one JSON object a line, where the cluster was made with an audit policy. */
+export function auditLog(folder: string): string {
+  return join(folder, CONTROL_PLANE, 'audit.log');
+}
+
+function auditPolicyFile(folder: string): string {
+  return join(folder, CONTROL_PLANE, 'audit-policy.json');
+}
+
+function renderApiServer(folder: string, audited: boolean): string {
+  const pki = join(folder, 'pki');
+  const audit = { 'audit-policy-file': auditPolicyFile(folder), 'audit-log-path': auditLog(folder) };
   return renderFlags({
+    ...(audited ? audit : {}),
     'etcd-servers': ETCD,
     'advertise-address': CONTROL_PLANE_ADDRESS,
     'secure-port': '6443',
@@ -58,8 +70,8 @@ function renderControllerManager(folder: string): string {
 }
 
 /** PID 1 of the control plane's pid namespace: its end is the end of etcd and all of it. */
-function renderBoot(folder: string, toolchain: Toolchain): string {
-  const disk = join(folder, 'control-plane');
+function renderBoot(folder: string, toolchain: Toolchain, audited: boolean): string {
+  const disk = join(folder, CONTROL_PLANE);
   const etcd = renderFlags({
     'data-dir': `${disk}/etcd`,
     'listen-client-urls': ETCD,
@@ -78,7 +90,7 @@ mount -t proc proc /proc
 mkdir -p $D/etcd && mount -t tmpfs -o size=1g tmpfs $D/etcd
 ${SUPERVISE}
 supervise $D/etcd.log $B/etcd ${etcd} --unsafe-no-fsync &
-supervise $D/kube-apiserver.log $B/kube-apiserver ${renderApiServer(join(folder, 'pki'))} &
+supervise $D/kube-apiserver.log $B/kube-apiserver ${renderApiServer(folder, audited)} &
 until [ -e ${folder}/api-ready ]; do sleep 0.1; done
 supervise $D/kube-controller-manager.log $B/kube-controller-manager ${renderControllerManager(folder)} &
 supervise $D/kube-scheduler.log $B/kube-scheduler ${scheduler} &
@@ -86,7 +98,14 @@ while :; do wait; sleep 1; done
 `;
 }
 
-export async function writeControlPlaneFiles(folder: string, toolchain: Toolchain): Promise<void> {
-  await mkdir(join(folder, 'control-plane'), { recursive: true });
-  await writeFile(join(folder, 'control-plane/boot.sh'), renderBoot(folder, toolchain));
+/** @param auditPolicy of audit.k8s.io/v1; without one nothing is logged */
+export async function writeControlPlaneFiles(
+  folder: string,
+  toolchain: Toolchain,
+  auditPolicy: object | undefined,
+): Promise<void> {
+  await mkdir(join(folder, CONTROL_PLANE), { recursive: true });
+  if (auditPolicy !== undefined) await writeFile(auditPolicyFile(folder), JSON.stringify(auditPolicy));
+  const boot = renderBoot(folder, toolchain, auditPolicy !== undefined);
+  await writeFile(join(folder, CONTROL_PLANE, 'boot.sh'), boot);
 }

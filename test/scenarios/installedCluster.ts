@@ -61,8 +61,10 @@ export async function installCluster(options: {
   readonly sessionMilliseconds?: number;
   /** Default: three gateways and two workers. */
   readonly shape?: readonly NodeShape[];
+  /** What of the API server's requests is logged (createCluster.ts); default: nothing. */
+  readonly auditPolicy?: object;
 }): Promise<InstalledCluster> {
-  const { id, onProgress } = options;
+  const { id, onProgress, shape, auditPolicy } = options;
   await ensureToolchain({ onProgress });
   const [product, probe] = [await buildImage({ onProgress }), await buildProbeImage({ onProgress })];
   const images = [product.ociTarPath, probe.ociTarPath];
@@ -71,7 +73,8 @@ export async function installCluster(options: {
     images,
     routerArpTimeoutMs: ROUTER_ARP_MS,
     persistent: options.persistent ?? false,
-    ...(options.shape === undefined ? {} : { shape: options.shape }),
+    ...(shape === undefined ? {} : { shape }),
+    ...(auditPolicy === undefined ? {} : { auditPolicy }),
     onProgress,
   });
   let server: RunningServer | undefined;
