@@ -40,7 +40,7 @@ export default defineConfig({
       {
         test: {
           name: 'cluster',
-          include: ['test/{scenarios,contract,charts,chaos}/**/*.test.ts'],
+          include: ['test/{scenarios,contract,charts,chaos,image}/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 600_000,

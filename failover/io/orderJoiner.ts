@@ -4,7 +4,6 @@ import { collectionPath, EGRESS_IP } from '../../policy/names.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { NOT_JOINING, planJoins } from '../core/agent/joinOrders.ts';
 import type { EgressIp, SessionRef } from '../core/egressIp.ts';
-import { renderEgressIp } from '../core/renderEgressIp.ts';
 
 export interface OrderJoiner {
   /** Called whenever one of them may have changed; undefined: no session of ours may be named. */
@@ -13,7 +12,7 @@ export interface OrderJoiner {
 }
 
 export function createOrderJoiner(options: {
-  readonly client: Pick<KubeClient, 'replace'>;
+  readonly client: Pick<KubeClient, 'jsonPatch'>;
   readonly logger: Logger;
   readonly monotonicMs: () => number;
 }): OrderJoiner {
@@ -21,10 +20,12 @@ export function createOrderJoiner(options: {
   let joining = NOT_JOINING;
   let timer: NodeJS.Timeout | undefined;
 
-  const write = async (egressIp: EgressIp): Promise<void> => {
-    const { name } = egressIp;
-    const path = `${collectionPath(EGRESS_IP)}/${name}`;
-    const outcome = await client.replace(path, renderEgressIp(egressIp));
+  const write = async ({ name, resourceVersion, order }: EgressIp): Promise<void> => {
+    // The one entry and nothing around it: agents may change nothing else of an EgressIP.
+    const outcome = await client.jsonPatch(`${collectionPath(EGRESS_IP)}/${name}`, [
+      { op: 'replace', path: '/metadata/resourceVersion', value: resourceVersion },
+      { op: 'add', path: '/spec/order/-', value: order.at(-1) },
+    ]);
     // A conflict is as good: somebody else has written, and the watch brings what.
     if (outcome.kind === 'ok')
       logger.info('named itself in an order that no controller looks after', { name });

@@ -122,7 +122,7 @@ test('the controller changes one Secret and reads no other; agents only read it'
     // What is not there yet has no name that a rule could hold to.
     [[], ['create']],
   ]);
-  expect(about('agent')).toEqual([[['sallyport-peer-key'], ['get', 'list', 'watch']]]);
+  expect(about('agent')).toEqual([[['sallyport-peer-key'], ['list', 'watch']]]);
 });
 
 test('the Deployments are restricted; the agent has two capabilities and nothing more', async () => {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SUPERVISE } from './nodeBoot.ts';
 import type { Toolchain } from './toolchain.ts';
-import { CONTROL_PLANE_ADDRESS, IPV6, SERVICE_CIDR } from './topology.ts';
+import { CONTROL_PLANE, CONTROL_PLANE_ADDRESS, IPV6, SERVICE_CIDR } from './topology.ts';
 
 const ETCD = 'http://127.0.0.1:2379';
 
@@ -12,8 +12,20 @@ function renderFlags(flags: Readonly<Record<string, string>>): string {
     .join(' ');
 }
 
-function renderApiServer(pki: string, dualStack: boolean): string {
+/** What the API server was asked, one JSON object a line, where the cluster was made with an audit policy. */
+export function auditLog(folder: string): string {
+  return join(folder, CONTROL_PLANE, 'audit.log');
+}
+
+function auditPolicyFile(folder: string): string {
+  return join(folder, CONTROL_PLANE, 'audit-policy.json');
+}
+
+function renderApiServer({ folder, auditPolicy, dualStack }: ControlPlaneOptions): string {
+  const pki = join(folder, 'pki');
+  const audit = { 'audit-policy-file': auditPolicyFile(folder), 'audit-log-path': auditLog(folder) };
   return renderFlags({
+    ...(auditPolicy === undefined ? {} : audit),
     'etcd-servers': ETCD,
     'advertise-address': CONTROL_PLANE_ADDRESS,
     'secure-port': '6443',
@@ -58,8 +70,9 @@ function renderControllerManager(folder: string): string {
 }
 
 /** PID 1 of the control plane's pid namespace: its end is the end of etcd and all of it. */
-function renderBoot({ folder, toolchain, dualStack }: ControlPlaneOptions): string {
-  const disk = join(folder, 'control-plane');
+function renderBoot(options: ControlPlaneOptions): string {
+  const { folder, toolchain } = options;
+  const disk = join(folder, CONTROL_PLANE);
   const etcd = renderFlags({
     'data-dir': `${disk}/etcd`,
     'listen-client-urls': ETCD,
@@ -78,7 +91,7 @@ mount -t proc proc /proc
 mkdir -p $D/etcd && mount -t tmpfs -o size=1g tmpfs $D/etcd
 ${SUPERVISE}
 supervise $D/etcd.log $B/etcd ${etcd} --unsafe-no-fsync &
-supervise $D/kube-apiserver.log $B/kube-apiserver ${renderApiServer(join(folder, 'pki'), dualStack)} &
+supervise $D/kube-apiserver.log $B/kube-apiserver ${renderApiServer(options)} &
 until [ -e ${folder}/api-ready ]; do sleep 0.1; done
 supervise $D/kube-controller-manager.log $B/kube-controller-manager ${renderControllerManager(folder)} &
 supervise $D/kube-scheduler.log $B/kube-scheduler ${scheduler} &
@@ -90,10 +103,13 @@ export interface ControlPlaneOptions {
   readonly folder: string;
   readonly toolchain: Toolchain;
   readonly dualStack: boolean;
+  /** Of audit.k8s.io/v1; without one nothing is logged. */
+  readonly auditPolicy?: object | undefined;
 }
 
 export async function writeControlPlaneFiles(options: ControlPlaneOptions): Promise<void> {
-  const { folder } = options;
-  await mkdir(join(folder, 'control-plane'), { recursive: true });
-  await writeFile(join(folder, 'control-plane/boot.sh'), renderBoot(options));
+  const { folder, auditPolicy } = options;
+  await mkdir(join(folder, CONTROL_PLANE), { recursive: true });
+  if (auditPolicy !== undefined) await writeFile(auditPolicyFile(folder), JSON.stringify(auditPolicy));
+  await writeFile(join(folder, CONTROL_PLANE, 'boot.sh'), renderBoot(options));
 }

@@ -43,6 +43,8 @@ export interface ClusterOptions {
   readonly images?: readonly string[];
   /** base_reachable_time_ms of the router; Linux's default when absent. */
   readonly routerArpTimeoutMs?: number;
+  /** What the API server logs to `auditLog(cluster.folder)`, an audit.k8s.io/v1 Policy; default: nothing. */
+  readonly auditPolicy?: object;
   /** Keep the cluster when this process ends; default: the next start removes it. */
   readonly persistent?: boolean;
   readonly onProgress?: Progress;
@@ -110,7 +112,12 @@ async function start(options: ClusterOptions, state: ClusterState, toolchain: To
   await allEnded([
     issueCertificates(join(folder, 'pki'), nodes),
     buildBackbone(id, { nodes, ...arp }),
-    writeControlPlaneFiles({ folder, toolchain, dualStack: options.dualStack === true }),
+    writeControlPlaneFiles({
+      folder,
+      toolchain,
+      dualStack: options.dualStack === true,
+      auditPolicy: options.auditPolicy,
+    }),
     ...nodes.map((node) => writeNodeFiles({ node, folder, toolchain })),
   ]);
   const relay = await startRelay(id);

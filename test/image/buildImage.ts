@@ -34,12 +34,12 @@ const INPUTS = [
     '.npmrc',
     'LICENSE',
     'scripts/bundle.ts',
+    'scripts/cycloneDx.ts',
+    'scripts/imageRoot.sh',
+    'scripts/renderSbom.ts',
   ],
   ...['policy', 'kube', 'runtime', 'certs', 'webhook', 'failover', 'cli'],
 ];
-/** The stage of the Dockerfile that calls npm; the one after it calls apt. */
-const BUILD_STAGE = 'build';
-
 /** Throws ClusterError that names the step and carries the end of its log. */
 export async function buildImage(options: { readonly onProgress?: Progress } = {}): Promise<BuiltImage> {
   const onProgress = options.onProgress ?? (() => undefined);
@@ -55,11 +55,8 @@ export async function buildImage(options: { readonly onProgress?: Progress } = {
 async function build(destination: string, onProgress: Progress): Promise<void> {
   const scratch = await mkdtemp(path.join(imageFolder(), 'making-'));
   try {
-    onProgress('building the image: packages and bundles');
-    await buildStages('building the bundles', await npmMounts(scratch), ['--target', BUILD_STAGE]);
-    onProgress('building the image: runtime');
-    // The first stage comes from the layers just made, so that npm's mount points never reach the runtime stage.
-    await buildStages('building the image', aptMounts(), ['--tag', PRODUCT_IMAGE]);
+    onProgress('building the image');
+    await buildStages(scratch, ['--layers', '--tag', PRODUCT_IMAGE]);
     onProgress('writing the image');
     const partial = path.join(scratch, 'image.tar');
     await buildah('writing the image', [
@@ -76,14 +73,12 @@ async function build(destination: string, onProgress: Progress): Promise<void> {
   }
 }
 
-async function buildStages(
-  step: string,
-  mounts: readonly string[],
-  options: readonly string[],
-): Promise<void> {
-  await buildah(step, [
-    ...['bud', '--layers', '--pull-never', '--network', 'host', '--timestamp', '0'],
-    ...mounts.flatMap((mount) => ['--volume', mount]),
+/** The last stage runs nothing: no mount point reaches the image. */
+export async function buildStages(scratch: string, options: readonly string[]): Promise<void> {
+  const mounts = new Set([...aptMounts(), ...(await npmMounts(scratch))]);
+  await buildah('building the image', [
+    ...['bud', '--quiet', '--pull-never', '--network', 'host', '--timestamp', '0'],
+    ...[...mounts].flatMap((mount) => ['--volume', mount]),
     ...options,
     REPOSITORY,
   ]);

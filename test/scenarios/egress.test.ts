@@ -209,53 +209,6 @@ test('two conflicting policies made at the same instant: exactly one is programm
   await cluster.kubectl(['delete', 'cegp', ...names, '--ignore-not-found', '--wait', '--timeout=30s']);
 });
 
-/** What an agent's token of that node may do to the EgressIP, without its being done: '' or the API server's refusal. */
-async function tryAsAgent(node: string, change: (spec: EgressIpSpec) => void): Promise<string> {
-  const { stdout } = await cluster.kubectl(['get', 'eip', EGRESS, '-o', 'json']);
-  const object = JSON.parse(stdout) as { readonly spec: EgressIpSpec };
-  change(object.spec);
-  const agent = [
-    `--as=system:serviceaccount:${NAMESPACE}:sallyport-agent`,
-    `--as-user-extra=authentication.kubernetes.io/node-name=${node}`,
-  ];
-  const result = await cluster.kubectl([...agent, 'replace', '--dry-run=server', '-f', '-'], {
-    stdin: JSON.stringify(object),
-    allowFailure: true,
-  });
-  return result.code === 0 ? '' : result.stderr;
-}
-
-interface EgressIpSpec {
-  epoch: number;
-  order: { gateway: string; session: number }[];
-  fence: { gateway: string; session: number }[];
-}
-
-test('an agent may name its own newer session at the end of an order, and nothing else', async () => {
-  const holder = await holderOf(cluster, EGRESS);
-  const other = cluster.nodes.find(({ name, role }) => role === 'gateway' && name !== holder)?.name ?? '';
-  const newer = (gateway: string) => ({ gateway, session: 999_999 });
-  expect(await tryAsAgent(holder, ({ order }) => order.push(newer(holder)))).toBe('');
-  const refused: readonly (readonly [string, (spec: EgressIpSpec) => void])[] = [
-    ['of its own node', ({ order }) => order.push(newer(other))],
-    ['of its own node', ({ order }) => order.push({ gateway: holder, session: 0 })],
-    ['at the end of an order', ({ order }) => order.unshift(newer(holder))],
-    ['at the end of an order', ({ order }) => order.pop()],
-    [
-      'nothing but the order',
-      (spec) => {
-        spec.order.push(newer(holder));
-        spec.epoch += 1;
-      },
-    ],
-  ];
-  for (const [why, change] of refused) expect(await tryAsAgent(holder, change)).toContain(why);
-  // A worker's agent is named nowhere.
-  expect(await tryAsAgent('worker-1', ({ order }) => order.push(newer('worker-1')))).toContain(
-    'of its own node',
-  );
-});
-
 test('a controller that is killed is followed by the other', async () => {
   const leader = async (): Promise<string> =>
     (

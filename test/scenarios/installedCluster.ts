@@ -64,8 +64,10 @@ export async function installCluster(options: {
   /** Default: three gateways and two workers. */
   readonly shape?: readonly NodeShape[];
   readonly dualStack?: boolean;
+  /** What of the API server's requests is logged (createCluster.ts); default: nothing. */
+  readonly auditPolicy?: object;
 }): Promise<InstalledCluster> {
-  const { id, onProgress } = options;
+  const { id, onProgress, shape, auditPolicy } = options;
   await ensureToolchain({ onProgress });
   const [product, probe] = [await buildImage({ onProgress }), await buildProbeImage({ onProgress })];
   const images = [product.ociTarPath, probe.ociTarPath];
@@ -75,7 +77,8 @@ export async function installCluster(options: {
     routerArpTimeoutMs: ROUTER_ARP_MS,
     persistent: options.persistent ?? false,
     dualStack: options.dualStack ?? false,
-    ...(options.shape === undefined ? {} : { shape: options.shape }),
+    ...(shape === undefined ? {} : { shape }),
+    ...(auditPolicy === undefined ? {} : { auditPolicy }),
     onProgress,
   });
   let server: RunningServer | undefined;
