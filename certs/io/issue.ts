@@ -5,13 +5,11 @@
 import { generateKeyPair, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
-import { CA_LIFETIME_MS, LEAF_LIFETIME_MS } from '../core/rotation.ts';
+import { CA_LIFETIME_MS, LEAF_LIFETIME_MS, plausibleMs, VALID_SINCE_MS } from '../core/rotationFacts.ts';
 
 const MODULUS_BITS = 2048;
 /** RFC 5280 allows 20 octets; 16 random ones never repeat. */
 const SERIAL_BYTES = 16;
-/** Clocks of API servers that lag behind ours still accept the certificate. */
-const BACKDATE_MS = 3_600_000;
 /** What the common names of our CAs begin with. */
 export const CA_NAME = 'sallyport-webhook-ca';
 
@@ -76,8 +74,8 @@ function blankCertificate(publicPem: string, nowMs: number, lifetimeMs: number):
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicPem);
   certificate.serialNumber = randomSerial();
-  certificate.validity.notBefore = new Date(nowMs - BACKDATE_MS);
-  certificate.validity.notAfter = new Date(nowMs + lifetimeMs);
+  certificate.validity.notBefore = new Date(VALID_SINCE_MS);
+  certificate.validity.notAfter = new Date(plausibleMs(nowMs) + lifetimeMs);
   return certificate;
 }
 

@@ -1,0 +1,73 @@
+/** Hands a leaf to the server when its clients trust it: watches since when each CA stands in every webhook configuration. */
+import type { Logger } from '../../runtime/logger.ts';
+import { decideHandOver, type HandOver } from '../core/handOver.ts';
+import { plausibleMs } from '../core/rotationFacts.ts';
+import type { CertificateMeter } from './certificateMeter.ts';
+import type { IssuedPair } from './issue.ts';
+import { digest, parseCertificate, signerOf, validity } from './pem.ts';
+
+export interface Offer {
+  readonly leaf: IssuedPair;
+  /** CAs that every webhook configuration trusts now, as PEM. Absent: that could not be read. */
+  readonly trusted?: readonly string[];
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+export interface HandOverPlace {
+  offer(offer: Offer): HandOver;
+  /** Digest of what is served; empty: nothing. */
+  served(): string;
+}
+
+export function createHandOver(options: {
+  /** May throw (a pair that TLS refuses); the old certificate then stays in service and the next round tries again. */
+  readonly onCertificate: (pair: IssuedPair) => void;
+  readonly propagationMs: number;
+  readonly logger: Logger;
+  readonly meter: CertificateMeter;
+}): HandOverPlace {
+  let current: IssuedPair | undefined;
+  let since: ReadonlyMap<string, number> = new Map();
+
+  const decide = ({ leaf, trusted, wallMs, monotonicMs }: Offer): HandOver => {
+    if (trusted !== undefined)
+      since = new Map(trusted.map((pem) => [pem.trim(), since.get(pem.trim()) ?? monotonicMs]));
+    const signer = trusted?.[signerOf(leaf.certPem, trusted) ?? -1]?.trim();
+    const trustedSinceMs = signer === undefined ? undefined : since.get(signer);
+    const served = current && {
+      same: current.certPem === leaf.certPem && current.keyPem === leaf.keyPem,
+      valid: isValid(current, wallMs),
+      trusted: trusted === undefined || signerOf(current.certPem, trusted) !== undefined,
+    };
+    return decideHandOver({
+      ...(served === undefined ? {} : { served }),
+      ...(trustedSinceMs === undefined ? {} : { trustedSinceMs }),
+      trust: trusted === undefined ? 'unknown' : 'known',
+      nowMs: monotonicMs,
+      propagationMs: options.propagationMs,
+    });
+  };
+
+  return {
+    offer: (offer) => {
+      const decided = decide(offer);
+      if (decided !== 'serve') return decided;
+      options.onCertificate(offer.leaf);
+      current = offer.leaf;
+      const notAfter = parseCertificate(offer.leaf.certPem)?.validToDate;
+      options.meter.expires('leaf', notAfter?.getTime() ?? 0);
+      options.logger.info('serving a certificate', { leaf: digest(offer.leaf.certPem), notAfter });
+      return decided;
+    },
+    served: () => (current === undefined ? '' : digest(current.certPem)),
+  };
+}
+
+function isValid({ certPem }: IssuedPair, wallMs: number): boolean {
+  const certificate = parseCertificate(certPem);
+  if (certificate === undefined) return false;
+  const { notBeforeMs, notAfterMs } = validity(certificate);
+  const nowMs = plausibleMs(wallMs);
+  return notBeforeMs <= nowMs && nowMs < notAfterMs;
+}

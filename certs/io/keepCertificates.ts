@@ -1,0 +1,256 @@
+/**
+ * Keeps the webhook's certificates in a Secret of its own: each round reads it, publishes its CAs, serves its leaf, states
+ * that, and does what `decideRotation` says. A crash anywhere leaves a Secret that the next round, of any replica, goes on with.
+ */
+import { randomBytes } from 'node:crypto';
+import type { KubeClient } from '../../kube/kubeClient.ts';
+import { renderStatement } from '../../policy/certificateNotes.ts';
+import type { Logger } from '../../runtime/logger.ts';
+import { BEAT_INTERVAL_MS, type RotationWatch } from '../core/awaitReplicas.ts';
+import { isLeafUsable, isWhole, phaseOf } from '../core/readEvent.ts';
+import { decideRotation, type RotationDecision } from '../core/rotation.ts';
+import type { PresentFacts } from '../core/rotationFacts.ts';
+import { type ConfigurationName, readTrustedCas, writeCaBundle } from './caBundle.ts';
+import type { CertificateMeter } from './certificateMeter.ts';
+import {
+  readCertSecret,
+  type SecretAddress,
+  type StoredSecret,
+  writeCertSecret,
+  writeStatement,
+} from './certSecret.ts';
+import { createHandOver } from './createHandOver.ts';
+import { type IssuedPair, serviceNames } from './issue.ts';
+import { joinPem, parseCertificate } from './pem.ts';
+import type { CertificateSet } from './readFacts.ts';
+import { readReplicas } from './readReplicas.ts';
+import { renderContent } from './renderContent.ts';
+import { createRepairBudget } from './repairBudget.ts';
+import type { CertificateKeeper, RoundResult } from './runCertificates.ts';
+
+/** Steps, statements and lost races in one round; more means that something fights. */
+const STEPS_MAX = 8;
+
+export interface CertificateOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly secretName: string;
+  readonly serviceName: string;
+  readonly podName: string;
+  /** Which Pods are replicas of the webhook; absent: only what they state is known. */
+  readonly podSelector?: string;
+  readonly validatingConfiguration: string;
+  readonly mutatingConfiguration: string;
+  /** How long every API server takes at the most to learn of a bundle. */
+  readonly propagationMs: number;
+  readonly logger: Logger;
+  readonly meter: CertificateMeter;
+  /** May throw, see createHandOver.ts. */
+  readonly onCertificate: (pair: IssuedPair) => void;
+  /** Milliseconds since the epoch. */
+  readonly wallClock?: () => number;
+  readonly monotonic?: () => number;
+}
+
+export function keepCertificates(options: CertificateOptions): CertificateKeeper {
+  const round = new KeepingRound(options);
+  return { round: () => round.run(), stop: () => round.leave() };
+}
+
+class KeepingRound {
+  readonly #options: CertificateOptions;
+  readonly #address: SecretAddress;
+  readonly #names: readonly string[];
+  readonly #handOver: ReturnType<typeof createHandOver>;
+  readonly #mayRepair = createRepairBudget();
+  #watch: RotationWatch | undefined;
+  #remembered: { readonly set: CertificateSet; readonly facts: PresentFacts } | undefined;
+  #stated = { text: '', atMs: Number.NEGATIVE_INFINITY };
+  #told = '';
+
+  constructor(options: CertificateOptions) {
+    this.#options = options;
+    this.#address = { namespace: options.namespace, name: options.secretName };
+    this.#names = serviceNames(options.serviceName, options.namespace);
+    this.#handOver = createHandOver(options);
+  }
+
+  get #wallMs(): number {
+    return (this.#options.wallClock ?? Date.now)();
+  }
+
+  get #monotonicMs(): number {
+    return (this.#options.monotonic ?? (() => performance.now()))();
+  }
+
+  async run(): Promise<RoundResult> {
+    for (let step = 0; step < STEPS_MAX; step += 1) {
+      const read = await readCertSecret(this.#options.client, this.#address, this.#names);
+      if (read.kind === 'refused') return this.#fail('read', 'cannot be read', read.error.message);
+      const stored = read.value;
+      const use = await this.#use(stored);
+      if (use === 'stated') continue;
+      const decision = await this.#decide(stored, use === 'published');
+      if (decision.step === 'keep') {
+        if (use === 'failed') return 'failed';
+        return use === 'published' && decision.state === 'settled' ? 'settled' : 'moving';
+      }
+      const changed = await this.#change(decision, stored);
+      if (changed === 'failed') return 'failed';
+    }
+    return this.#fail('write', 'keeps changing under us', `${STEPS_MAX} times in one round`);
+  }
+
+  /** Takes this replica's statement away: it serves no more. */
+  async leave(): Promise<void> {
+    const { client, podName } = this.#options;
+    await writeStatement(client, this.#address, { podName, text: undefined });
+  }
+
+  /** Trusts, serves and states what the Secret holds. A set that nobody could use touches nothing. */
+  async #use({ facts, set }: StoredSecret): Promise<'published' | 'waiting' | 'stated' | 'failed'> {
+    const wallMs = this.#wallMs;
+    if (facts.kind !== 'present' || !isLeafUsable(facts, wallMs)) return 'waiting';
+    if (isWhole(facts, wallMs)) this.#remembered = { set, facts };
+    const published = await this.#publish(joinPem(set.caPems));
+    const handedOver = this.#handOver.offer({
+      leaf: set.leaf,
+      ...(published ? { trusted: set.caPems } : {}),
+      ...{ wallMs, monotonicMs: this.#monotonicMs },
+    });
+    this.#options.meter.phase(phaseOf(facts));
+    this.#options.meter.expires('ca', notAfterMs(set.caPems[0]));
+    const stated = await this.#state(facts, published);
+    if (stated === 'written') return 'stated';
+    if (!published || stated === 'failed') return 'failed';
+    return handedOver === 'wait' ? 'waiting' : 'published';
+  }
+
+  /** True when every configuration that exists carries the bundle. */
+  async #publish(bundlePem: string): Promise<boolean> {
+    const { client, logger, meter } = this.#options;
+    const outcomes = await Promise.all(
+      this.#configurations().map(async (configuration) => {
+        const outcome = await writeCaBundle(client, configuration, bundlePem);
+        const { name, plural } = configuration;
+        if (outcome.kind === 'written')
+          logger.info('wrote the CA bundle', { configuration: name, plural, webhooks: outcome.webhooks });
+        if (outcome.kind !== 'failed') return true;
+        logger.warn('the CA bundle cannot be written', {
+          configuration: name,
+          plural,
+          reason: outcome.error.message,
+        });
+        meter.failed('publish');
+        return false;
+      }),
+    );
+    return outcomes.every((it) => it);
+  }
+
+  #configurations(): readonly [ConfigurationName, ConfigurationName] {
+    const { validatingConfiguration, mutatingConfiguration } = this.#options;
+    return [
+      { plural: 'validatingwebhookconfigurations', name: validatingConfiguration },
+      { plural: 'mutatingwebhookconfigurations', name: mutatingConfiguration },
+    ];
+  }
+
+  /** Says what this replica trusts and serves: when that changed, and regularly while others may wait for it. */
+  async #state(facts: PresentFacts, published: boolean): Promise<'same' | 'written' | 'failed'> {
+    const { client, podName, logger, meter } = this.#options;
+    const said = { trusts: published ? facts.bundleId : '', serves: this.#handOver.served() };
+    const text = JSON.stringify(said);
+    const nowMs = this.#monotonicMs;
+    const isDue = phaseOf(facts) !== 'settled' && nowMs - this.#stated.atMs >= BEAT_INTERVAL_MS;
+    if (text === this.#stated.text && !isDue) return 'same';
+    const beat = randomBytes(4).toString('hex');
+    const statement = renderStatement({ ...said, beat, statedAtMs: this.#wallMs });
+    const outcome = await writeStatement(client, this.#address, { podName, text: statement });
+    if (outcome.kind === 'ok') {
+      this.#stated = { text, atMs: nowMs };
+      return 'written';
+    }
+    logger.warn('what this replica serves cannot be stated', {
+      ...this.#address,
+      reason: outcome.error.message,
+    });
+    meter.failed('write');
+    return 'failed';
+  }
+
+  /** What can be restored: it must be good by the clock as it is now. */
+  #whole(): CertificateSet | undefined {
+    const it = this.#remembered;
+    return it !== undefined && isWhole(it.facts, this.#wallMs) ? it.set : undefined;
+  }
+
+  async #decide(stored: StoredSecret, published: boolean): Promise<RotationDecision> {
+    const { client, propagationMs, logger } = this.#options;
+    const inRotation = stored.facts.kind === 'present' && phaseOf(stored.facts) !== 'settled';
+    const decision = decideRotation(
+      {
+        secret: stored.facts,
+        remembered: this.#whole() !== undefined,
+        replicas: inRotation ? await readReplicas(client, this.#options, stored.object ?? {}) : [],
+        published,
+        wallMs: this.#wallMs,
+        monotonicMs: this.#monotonicMs,
+        propagationMs,
+      },
+      this.#watch,
+    );
+    this.#watch = decision.watch;
+    const waiting = `${decision.state} ${decision.waitingFor.join(', ')}`;
+    if (decision.waitingFor.length > 0 && waiting !== this.#told)
+      logger.info('a rotation waits for replicas', { phase: decision.state, replicas: decision.waitingFor });
+    this.#told = waiting;
+    return decision;
+  }
+
+  async #change(decision: RotationDecision, stored: StoredSecret): Promise<'written' | 'lost' | 'failed'> {
+    const { step, state, event, reason, leftBehind } = decision;
+    if (step === 'keep') return 'written';
+    const { client, logger, meter } = this.#options;
+    const isRepair = REPAIRS.has(event);
+    if (isRepair && !this.#mayRepair(this.#monotonicMs))
+      return this.#fail(
+        'too-often',
+        'was repaired too often of late, so that it is left alone for a while',
+        reason,
+      );
+    logger[isRepair ? 'warn' : 'info']('changing the certificates', {
+      step,
+      state,
+      event,
+      reason,
+      leftBehind,
+    });
+    const nowMs = this.#wallMs;
+    const content = await renderContent(step, {
+      ...{ stored, state, nowMs, names: this.#names, remembered: this.#whole() },
+      trusted: step === 'make' ? await readTrustedCas(client, this.#configurations()[0], nowMs) : [],
+      gone: leftBehind,
+    });
+    const written = await writeCertSecret(client, this.#address, { content, over: stored });
+    if (written.kind === 'refused') return this.#fail('write', 'cannot be written', written.error.message);
+    if (written.kind === 'written') {
+      if (step === 'publish-ca' || step === 'make') meter.rotated('ca');
+      if (step === 'renew-leaf' || step === 'sign-by-next' || step === 'make') meter.rotated('leaf');
+    }
+    return written.kind;
+  }
+
+  #fail(failure: Parameters<CertificateMeter['failed']>[0], what: string, reason: string): 'failed' {
+    this.#options.logger.warn(`the certificate Secret ${what}`, { ...this.#address, reason });
+    this.#options.meter.failed(failure);
+    return 'failed';
+  }
+}
+
+/** What nobody planned: logged as a warning, and not done without end. */
+const REPAIRS: ReadonlySet<string> = new Set(['remembered', 'all-unusable', 'leaf-unusable', 'ca-unusable']);
+
+function notAfterMs(pem: string | undefined): number {
+  return parseCertificate(pem ?? '')?.validToDate.getTime() ?? 0;
+}
