@@ -20,14 +20,14 @@ export interface CertificateSettings {
   readonly manageCaBundle: boolean;
   /**
    * How long a bundle stands before a leaf is served that needs it, milliseconds, 100..600000. Too short: an API server that
-   * learns of it late refuses the webhook meanwhile. CERT_PROPAGATION_MILLISECONDS, default 30000.
+   * learns of it late refuses the webhook meanwhile. CERT_PROPAGATION_MILLISECONDS, default 15000.
    */
   readonly propagationMs: number;
   /** Label selector of the webhook's pods, none of which a rotation forgets. POD_SELECTOR, default: by what they state. */
   readonly podSelector?: string;
 }
 
-const PROPAGATION_DEFAULT_MS = 30_000;
+const PROPAGATION_DEFAULT_MS = 15_000;
 const PROPAGATION_MIN_MS = 100;
 const PROPAGATION_MAX_MS = 600_000;
 

@@ -16,6 +16,7 @@ test.each<{ readonly name: string; readonly facts: HandOverFacts; readonly decid
   { name: 'a leaf trusted for too short a time', facts: { ...base, nowMs: 9 }, decided: 'wait' },
   { name: 'a leaf that one API server may distrust', facts: distrusted, decided: 'wait' },
   { name: 'a leaf while nothing can be read', facts: { ...distrusted, trust: 'unknown' }, decided: 'wait' },
+  { name: 'a leaf for which nobody is configured', facts: { ...distrusted, trust: 'any' }, decided: 'serve' },
   {
     name: 'a leaf in place of one that has expired',
     facts: { ...distrusted, served: { ...SERVED, valid: false } },

@@ -12,8 +12,8 @@ export interface HandOverFacts {
   };
   /** Since when every webhook configuration trusts the new leaf's CA; absent: one does not. */
   readonly trustedSinceMs?: number;
-  /** `unknown`: the configurations cannot be read. */
-  readonly trust: 'known' | 'unknown';
+  /** `unknown`: the configurations cannot be read. `any`: they leave it to others whom to trust. */
+  readonly trust: 'known' | 'unknown' | 'any';
   readonly nowMs: number;
   readonly propagationMs: number;
 }
@@ -23,7 +23,7 @@ export type HandOver = 'keep' | 'serve' | 'wait';
 export function decideHandOver({ served, ...facts }: HandOverFacts): HandOver {
   if (served === undefined) return 'serve';
   if (served.same) return 'keep';
-  if (!served.valid) return 'serve';
+  if (!served.valid || facts.trust === 'any') return 'serve';
   if (facts.trust === 'unknown') return 'wait';
   // Where nobody trusts any more what is served here, waiting would only make that last.
   if (!served.trusted) return 'serve';

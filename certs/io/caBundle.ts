@@ -4,8 +4,7 @@
  * lost cannot undo a later one. Called again and again, it also undoes a GitOps tool's revert.
  */
 import type { KubeClient, KubeError } from '../../kube/kubeClient.ts';
-import { CA_NAME } from './issue.ts';
-import { parseCertificate, splitPem } from './pem.ts';
+import { splitPem } from './pem.ts';
 import { asRecord } from './readFacts.ts';
 
 const API = '/apis/admissionregistration.k8s.io/v1';
@@ -51,28 +50,6 @@ export async function readCaBundles(
     typeof caBundle === 'string' ? splitPem(Buffer.from(caBundle, 'base64').toString('utf8')) : [],
   );
   return { kind: 'ok', bundles };
-}
-
-/**
- * The CAs of ours, valid at `nowMs`, by which API servers trust the webhook now, as PEM: what some replica serves may be
- * signed by any of them, and the Secret may have forgotten them. None where that cannot be read.
- */
-export async function readTrustedCas(
-  client: KubeClient,
-  configuration: ConfigurationName,
-  nowMs: number,
-): Promise<readonly string[]> {
-  const read = await readCaBundles(client, configuration);
-  if (read.kind !== 'ok') return [];
-  return [...new Set(read.bundles.flat())].filter((pem) => isOurs(pem, nowMs));
-}
-
-function isOurs(pem: string, nowMs: number): boolean {
-  const certificate = parseCertificate(pem);
-  if (certificate === undefined) return false;
-  const { ca, subject, validFromDate, validToDate } = certificate;
-  const valid = validFromDate.getTime() <= nowMs && nowMs < validToDate.getTime();
-  return ca && valid && subject.startsWith(`CN=${CA_NAME}`);
 }
 
 /** `bundlePem`: one or more PEM certificates. */

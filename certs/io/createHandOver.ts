@@ -8,8 +8,8 @@ import { digest, parseCertificate, signerOf, validity } from './pem.ts';
 
 export interface Offer {
   readonly leaf: IssuedPair;
-  /** CAs that every webhook configuration trusts now, as PEM. Absent: that could not be read. */
-  readonly trusted?: readonly string[];
+  /** CAs that every webhook configuration trusts now, as PEM. Absent: that could not be read. See core/handOver.ts. */
+  readonly trusted?: readonly string[] | 'any';
   readonly wallMs: number;
   readonly monotonicMs: number;
 }
@@ -30,7 +30,8 @@ export function createHandOver(options: {
   let current: IssuedPair | undefined;
   let since: ReadonlyMap<string, number> = new Map();
 
-  const decide = ({ leaf, trusted, wallMs, monotonicMs }: Offer): HandOver => {
+  const decide = ({ leaf, wallMs, monotonicMs, ...offer }: Offer): HandOver => {
+    const trusted = offer.trusted === 'any' ? undefined : offer.trusted;
     if (trusted !== undefined)
       since = new Map(trusted.map((pem) => [pem.trim(), since.get(pem.trim()) ?? monotonicMs]));
     const signer = trusted?.[signerOf(leaf.certPem, trusted) ?? -1]?.trim();
@@ -43,7 +44,7 @@ export function createHandOver(options: {
     return decideHandOver({
       ...(served === undefined ? {} : { served }),
       ...(trustedSinceMs === undefined ? {} : { trustedSinceMs }),
-      trust: trusted === undefined ? 'unknown' : 'known',
+      trust: offer.trusted === 'any' ? 'any' : trusted === undefined ? 'unknown' : 'known',
       nowMs: monotonicMs,
       propagationMs: options.propagationMs,
     });

@@ -24,10 +24,11 @@ export function serviceNames(service: string, namespace: string): readonly strin
   return [service, base, `${base}.svc`, `${base}.svc.cluster.local`];
 }
 
-export async function issueCa(nowMs: number): Promise<IssuedPair> {
+/** @param nameStart what the common name begins with. */
+export async function issueCa(nowMs: number, nameStart = CA_NAME): Promise<IssuedPair> {
   const keys = await createKeys();
   const certificate = blankCertificate(keys.publicPem, nowMs, CA_LIFETIME_MS);
-  const name = [{ name: 'commonName', value: `${CA_NAME}-${certificate.serialNumber.slice(0, 8)}` }];
+  const name = [{ name: 'commonName', value: `${nameStart}-${certificate.serialNumber.slice(0, 8)}` }];
   certificate.setSubject(name);
   certificate.setIssuer(name);
   certificate.setExtensions([

@@ -9,8 +9,7 @@ import type { Logger } from '../../runtime/logger.ts';
 import { BEAT_INTERVAL_MS, type RotationWatch } from '../core/awaitReplicas.ts';
 import { isLeafUsable, isWhole, phaseOf } from '../core/readEvent.ts';
 import { decideRotation, type RotationDecision } from '../core/rotation.ts';
-import type { PresentFacts } from '../core/rotationFacts.ts';
-import { type ConfigurationName, readTrustedCas, writeCaBundle } from './caBundle.ts';
+import { type PresentFacts, plausibleMs } from '../core/rotationFacts.ts';
 import type { CertificateMeter } from './certificateMeter.ts';
 import {
   readCertSecret,
@@ -20,13 +19,15 @@ import {
   writeStatement,
 } from './certSecret.ts';
 import { createHandOver } from './createHandOver.ts';
-import { type IssuedPair, serviceNames } from './issue.ts';
+import { CA_NAME, type IssuedPair, serviceNames } from './issue.ts';
+import { createLeavingCas } from './leavingCas.ts';
 import { joinPem, parseCertificate } from './pem.ts';
 import type { CertificateSet } from './readFacts.ts';
 import { readReplicas } from './readReplicas.ts';
 import { renderContent } from './renderContent.ts';
 import { createRepairBudget } from './repairBudget.ts';
 import type { CertificateKeeper, RoundResult } from './runCertificates.ts';
+import { publishBundle, readTrust } from './trustedBundles.ts';
 
 /** Steps, statements and lost races in one round; more means that something fights. */
 const STEPS_MAX = 8;
@@ -63,6 +64,7 @@ class KeepingRound {
   readonly #names: readonly string[];
   readonly #handOver: ReturnType<typeof createHandOver>;
   readonly #mayRepair = createRepairBudget();
+  readonly #leaving = createLeavingCas();
   #watch: RotationWatch | undefined;
   #remembered: { readonly set: CertificateSet; readonly facts: PresentFacts } | undefined;
   #stated = { text: '', atMs: Number.NEGATIVE_INFINITY };
@@ -112,7 +114,7 @@ class KeepingRound {
     const wallMs = this.#wallMs;
     if (facts.kind !== 'present' || !isLeafUsable(facts, wallMs)) return 'waiting';
     if (isWhole(facts, wallMs)) this.#remembered = { set, facts };
-    const published = await this.#publish(joinPem(set.caPems));
+    const published = await this.#publish(set.caPems, wallMs);
     const handedOver = this.#handOver.offer({
       leaf: set.leaf,
       ...(published ? { trusted: set.caPems } : {}),
@@ -126,34 +128,12 @@ class KeepingRound {
     return handedOver === 'wait' ? 'waiting' : 'published';
   }
 
-  /** True when every configuration that exists carries the bundle. */
-  async #publish(bundlePem: string): Promise<boolean> {
-    const { client, logger, meter } = this.#options;
-    const outcomes = await Promise.all(
-      this.#configurations().map(async (configuration) => {
-        const outcome = await writeCaBundle(client, configuration, bundlePem);
-        const { name, plural } = configuration;
-        if (outcome.kind === 'written')
-          logger.info('wrote the CA bundle', { configuration: name, plural, webhooks: outcome.webhooks });
-        if (outcome.kind !== 'failed') return true;
-        logger.warn('the CA bundle cannot be written', {
-          configuration: name,
-          plural,
-          reason: outcome.error.message,
-        });
-        meter.failed('publish');
-        return false;
-      }),
-    );
-    return outcomes.every((it) => it);
-  }
-
-  #configurations(): readonly [ConfigurationName, ConfigurationName] {
-    const { validatingConfiguration, mutatingConfiguration } = this.#options;
-    return [
-      { plural: 'validatingwebhookconfigurations', name: validatingConfiguration },
-      { plural: 'mutatingwebhookconfigurations', name: mutatingConfiguration },
-    ];
+  /** What replicas of another mode may still serve is trusted for a while: only theirs are not named as ours are. */
+  async #publish(caPems: readonly string[], wallMs: number): Promise<boolean> {
+    const trust = await readTrust(this.#options, plausibleMs(wallMs));
+    const present = (trust.kind === 'known' ? trust.bySome : []).filter((pem) => !isOurs(pem));
+    const kept = this.#leaving({ present, wanted: caPems, nowMs: this.#monotonicMs });
+    return publishBundle(this.#options, joinPem([...caPems, ...kept]));
   }
 
   /** Says what this replica trusts and serves: when that changed, and regularly while others may wait for it. */
@@ -208,6 +188,11 @@ class KeepingRound {
     return decision;
   }
 
+  async #trusted(wallMs: number): Promise<readonly string[]> {
+    const trust = await readTrust(this.#options, plausibleMs(wallMs));
+    return trust.kind === 'known' ? trust.bySome.filter(isOurs) : [];
+  }
+
   async #change(decision: RotationDecision, stored: StoredSecret): Promise<'written' | 'lost' | 'failed'> {
     const { step, state, event, reason, leftBehind } = decision;
     if (step === 'keep') return 'written';
@@ -229,7 +214,7 @@ class KeepingRound {
     const nowMs = this.#wallMs;
     const content = await renderContent(step, {
       ...{ stored, state, nowMs, names: this.#names, remembered: this.#whole() },
-      trusted: step === 'make' ? await readTrustedCas(client, this.#configurations()[0], nowMs) : [],
+      trusted: step === 'make' ? await this.#trusted(nowMs) : [],
       gone: leftBehind,
     });
     const written = await writeCertSecret(client, this.#address, { content, over: stored });
@@ -250,6 +235,10 @@ class KeepingRound {
 
 /** What nobody planned: logged as a warning, and not done without end. */
 const REPAIRS: ReadonlySet<string> = new Set(['remembered', 'all-unusable', 'leaf-unusable', 'ca-unusable']);
+
+function isOurs(pem: string): boolean {
+  return parseCertificate(pem)?.subject.startsWith(`CN=${CA_NAME}`) === true;
+}
 
 function notAfterMs(pem: string | undefined): number {
   return parseCertificate(pem ?? '')?.validToDate.getTime() ?? 0;

@@ -2,6 +2,7 @@
 import type { CertificateMeter } from '../../certs/io/certificateMeter.ts';
 import type { IssuedPair } from '../../certs/io/issue.ts';
 import { keepCertificates } from '../../certs/io/keepCertificates.ts';
+import { readCertificates } from '../../certs/io/readCertificates.ts';
 import { type RunningCertificates, runCertificates } from '../../certs/io/runCertificates.ts';
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import type { Logger } from '../../runtime/logger.ts';
@@ -26,6 +27,7 @@ export function startCertificates(
   around: CertificateSurroundings,
 ): RunningCertificates {
   const names = { namespace, podName, serviceName, validatingConfiguration, mutatingConfiguration };
-  const keeper = keepCertificates({ ...names, ...certificates, ...around });
+  const start = certificates.mode === 'selfManaged' ? keepCertificates : readCertificates;
+  const keeper = start({ ...names, ...certificates, ...around });
   return runCertificates({ keeper, secret: { namespace, name: certificates.secretName }, ...around });
 }
