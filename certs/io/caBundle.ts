@@ -4,7 +4,7 @@
  * lost cannot undo a later one. Called again and again, it also undoes a GitOps tool's revert.
  */
 import type { KubeClient, KubeError } from '../../kube/kubeClient.ts';
-import { splitPem } from './pem.ts';
+import { splitPem } from '../../runtime/pem.ts';
 import { asRecord } from './readFacts.ts';
 
 const API = '/apis/admissionregistration.k8s.io/v1';

@@ -15,8 +15,8 @@ import {
   ROTATE_ANNOTATION,
 } from '../../policy/names.ts';
 import { formatTimestamp } from '../../policy/timestamp.ts';
+import { joinPem } from '../../runtime/pem.ts';
 import type { SecretFacts } from '../core/rotationFacts.ts';
-import { joinPem } from './pem.ts';
 import { asRecord, type CertificateSet, EMPTY_SET, OWN_LABELS, readFacts, readSet } from './readFacts.ts';
 
 export interface StoredSecret {

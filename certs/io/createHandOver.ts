@@ -1,10 +1,10 @@
 /** Hands a leaf to the server when its clients trust it: watches since when each CA stands in every webhook configuration. */
 import type { Logger } from '../../runtime/logger.ts';
+import { digest, parseCertificate, signerOf, validity } from '../../runtime/pem.ts';
 import { decideHandOver, type HandOver } from '../core/handOver.ts';
 import { plausibleMs } from '../core/rotationFacts.ts';
 import type { CertificateMeter } from './certificateMeter.ts';
 import type { IssuedPair } from './issue.ts';
-import { digest, parseCertificate, signerOf, validity } from './pem.ts';
 
 export interface Offer {
   readonly leaf: IssuedPair;

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import { renderStatement } from '../../policy/certificateNotes.ts';
 import type { Logger } from '../../runtime/logger.ts';
+import { joinPem, parseCertificate } from '../../runtime/pem.ts';
 import { BEAT_INTERVAL_MS, type RotationWatch } from '../core/awaitReplicas.ts';
 import { isLeafUsable, isWhole, phaseOf } from '../core/readEvent.ts';
 import { decideRotation, type RotationDecision } from '../core/rotation.ts';
@@ -21,7 +22,6 @@ import {
 import { createHandOver } from './createHandOver.ts';
 import { CA_NAME, type IssuedPair, serviceNames } from './issue.ts';
 import { createLeavingCas } from './leavingCas.ts';
-import { joinPem, parseCertificate } from './pem.ts';
 import type { CertificateSet } from './readFacts.ts';
 import { readReplicas } from './readReplicas.ts';
 import { renderContent } from './renderContent.ts';

@@ -5,13 +5,13 @@
 
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import type { Logger } from '../../runtime/logger.ts';
+import { joinPem, parseCertificate, parseKey, signerOf, validity } from '../../runtime/pem.ts';
 import { plausibleMs } from '../core/rotationFacts.ts';
 import type { CertificateMeter } from './certificateMeter.ts';
 import { secretPath } from './certSecret.ts';
 import { createHandOver } from './createHandOver.ts';
 import type { IssuedPair } from './issue.ts';
 import { createLeavingCas } from './leavingCas.ts';
-import { joinPem, parseCertificate, parseKey, signerOf, validity } from './pem.ts';
 import { asRecord, type CertificateSet, readSet } from './readFacts.ts';
 import type { CertificateKeeper, RoundResult } from './runCertificates.ts';
 import { publishBundle, readTrust } from './trustedBundles.ts';

@@ -1,8 +1,16 @@
 /** What the Secret's object holds, read into facts for `decideRotation`. */
 import { parseCertificateNotes } from '../../policy/certificateNotes.ts';
+import {
+  digest,
+  joinPem,
+  parseCertificate,
+  parseKey,
+  signerOf,
+  splitPem,
+  validity,
+} from '../../runtime/pem.ts';
 import type { CaFacts, LeafFacts, SecretFacts } from '../core/rotationFacts.ts';
 import { CA_NAME, type IssuedPair } from './issue.ts';
-import { digest, joinPem, parseCertificate, parseKey, signerOf, splitPem, validity } from './pem.ts';
 
 /** A rotation holds two or three; a bundle beyond this was not written by us. */
 const BUNDLE_CERTIFICATES_MAX = 16;

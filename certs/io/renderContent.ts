@@ -1,11 +1,11 @@
 /** What a step makes of the Secret: issues what is new, and keeps what is to stay. */
 import type { CertificatePhase, RotationWish } from '../../policy/certificateNotes.ts';
+import { parseCertificate, validity } from '../../runtime/pem.ts';
 import { stillTrusted } from '../core/readEvent.ts';
 import type { RotationState, RotationStep } from '../core/rotation.ts';
 import { TRUSTED_CAS_MAX } from '../core/rotationFacts.ts';
 import type { SecretContent, StoredSecret } from './certSecret.ts';
 import { issueCa, issueLeaf } from './issue.ts';
-import { parseCertificate, validity } from './pem.ts';
 import type { CertificateSet } from './readFacts.ts';
 
 export interface StepContext {

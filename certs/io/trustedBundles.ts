@@ -1,9 +1,9 @@
 /** The webhook configurations as a whole: which CAs all of them trust, and one bundle for all of them. */
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import type { Logger } from '../../runtime/logger.ts';
+import { parseCertificate } from '../../runtime/pem.ts';
 import { type ConfigurationName, readCaBundles, writeCaBundle } from './caBundle.ts';
 import type { CertificateMeter } from './certificateMeter.ts';
-import { parseCertificate } from './pem.ts';
 
 export interface ConfigurationOptions {
   readonly client: KubeClient;

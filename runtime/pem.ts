@@ -1,7 +1,6 @@
 /** Reads certificates and keys that anybody may have written: what cannot be read is undefined, never an exception. */
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { DIGEST_LENGTH } from '../../policy/certificateNotes.ts';
-import type { ValidityFacts } from '../core/rotationFacts.ts';
+import { DIGEST_LENGTH } from '../policy/certificateNotes.ts';
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
@@ -35,7 +34,10 @@ export function parseKey(pem: string): KeyObject | undefined {
   }
 }
 
-export function validity(certificate: X509Certificate): ValidityFacts {
+export function validity(certificate: X509Certificate): {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+} {
   return {
     notBeforeMs: certificate.validFromDate.getTime(),
     notAfterMs: certificate.validToDate.getTime(),
