@@ -21,7 +21,7 @@ export interface HandOverPlace {
 }
 
 export function createHandOver(options: {
-  /** May throw (a pair that TLS refuses); the old certificate then stays in service and the next round tries again. */
+  /** May throw (a pair that TLS refuses): what was served then stays, and the next round tries again. */
   readonly onCertificate: (pair: IssuedPair) => void;
   readonly propagationMs: number;
   readonly logger: Logger;
@@ -54,7 +54,13 @@ export function createHandOver(options: {
     offer: (offer) => {
       const decided = decide(offer);
       if (decided !== 'serve') return decided;
-      options.onCertificate(offer.leaf);
+      try {
+        options.onCertificate(offer.leaf);
+      } catch (error) {
+        options.logger.error('a certificate cannot be taken into service; the one before stays', { error });
+        options.meter.failed('load');
+        return 'wait';
+      }
       current = offer.leaf;
       const notAfter = parseCertificate(offer.leaf.certPem)?.validToDate;
       options.meter.expires('leaf', notAfter?.getTime() ?? 0);

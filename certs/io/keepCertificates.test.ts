@@ -213,6 +213,14 @@ test.each<{ readonly name: string; readonly damage: (world: CertificateWorld) =>
   expect(warnings([...replicas, fresh]).map(({ message }) => message)).toContain('changing the certificates');
 });
 
+test('in a Secret that was made anew each replica states again what it serves', async () => {
+  const { world, replicas } = await start('a', 'b');
+  world.objects.delete(SECRET);
+  for (const replica of replicas) await replica.round();
+  const stated = Object.keys(world.annotations()).filter((key) => key.startsWith('replica.'));
+  expect(stated.toSorted()).toEqual(['replica.sallyport.dev/a', 'replica.sallyport.dev/b']);
+});
+
 test.each([
   { name: 'by one that was serving', fresh: false },
   { name: 'by one that has just started and never saw the old CA', fresh: true },
@@ -256,6 +264,22 @@ test('a configuration that is not installed keeps nothing from being served', as
   const replica = world.startReplica('a');
   expect(await replica.round()).toBe('settled');
   expect(replica.served).toHaveLength(1);
+});
+
+test('a pair that TLS refuses is not stated, and the one before stays', async () => {
+  const { world, replicas } = await start('a');
+  let refuses = true;
+  const picky = world.startReplica('b', {
+    onCertificate: () => {
+      if (refuses) throw new Error('no');
+    },
+  });
+  for (let round = 0; round < 3; round += 1) expect(await picky.round()).toBe('moving');
+  expect(picky.counts.get('failed load')).toBeGreaterThan(2);
+  expect(world.annotations()['replica.sallyport.dev/b']).toContain('"serves":""');
+  refuses = false;
+  await settle(world, [...replicas, picky]);
+  expect(world.annotations()['replica.sallyport.dev/b']).not.toContain('"serves":""');
 });
 
 test('where a bundle cannot be written nothing is signed by a CA that is not in it', async () => {

@@ -2,24 +2,17 @@
  * Keeps the webhook's certificates in a Secret of its own: each round reads it, publishes its CAs, serves its leaf, states
  * that, and does what `decideRotation` says. A crash anywhere leaves a Secret that the next round, of any replica, goes on with.
  */
-import { randomBytes } from 'node:crypto';
 import type { KubeClient } from '../../kube/kubeClient.ts';
-import { renderStatement } from '../../policy/certificateNotes.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { joinPem, parseCertificate } from '../../runtime/pem.ts';
-import { BEAT_INTERVAL_MS, type RotationWatch } from '../core/awaitReplicas.ts';
+import type { RotationWatch } from '../core/awaitReplicas.ts';
 import { isLeafUsable, isWhole, phaseOf } from '../core/readEvent.ts';
 import { decideRotation, type RotationDecision } from '../core/rotation.ts';
 import { type PresentFacts, plausibleMs } from '../core/rotationFacts.ts';
 import type { CertificateMeter } from './certificateMeter.ts';
-import {
-  readCertSecret,
-  type SecretAddress,
-  type StoredSecret,
-  writeCertSecret,
-  writeStatement,
-} from './certSecret.ts';
+import { readCertSecret, type SecretAddress, type StoredSecret, writeCertSecret } from './certSecret.ts';
 import { createHandOver } from './createHandOver.ts';
+import { createStatements, type Statements } from './createStatements.ts';
 import { CA_NAME, type IssuedPair, serviceNames } from './issue.ts';
 import { createLeavingCas } from './leavingCas.ts';
 import type { CertificateSet } from './readFacts.ts';
@@ -63,11 +56,11 @@ class KeepingRound {
   readonly #address: SecretAddress;
   readonly #names: readonly string[];
   readonly #handOver: ReturnType<typeof createHandOver>;
+  readonly #statements: Statements;
   readonly #mayRepair = createRepairBudget();
   readonly #leaving = createLeavingCas();
   #watch: RotationWatch | undefined;
   #remembered: { readonly set: CertificateSet; readonly facts: PresentFacts } | undefined;
-  #stated = { text: '', atMs: Number.NEGATIVE_INFINITY };
   #told = '';
 
   constructor(options: CertificateOptions) {
@@ -75,6 +68,7 @@ class KeepingRound {
     this.#address = { namespace: options.namespace, name: options.secretName };
     this.#names = serviceNames(options.serviceName, options.namespace);
     this.#handOver = createHandOver(options);
+    this.#statements = createStatements(options.client, this.#address, options);
   }
 
   get #wallMs(): number {
@@ -103,14 +97,13 @@ class KeepingRound {
     return this.#fail('write', 'keeps changing under us', `${STEPS_MAX} times in one round`);
   }
 
-  /** Takes this replica's statement away: it serves no more. */
-  async leave(): Promise<void> {
-    const { client, podName } = this.#options;
-    await writeStatement(client, this.#address, { podName, text: undefined });
+  /** This replica serves no more. */
+  leave(): Promise<void> {
+    return this.#statements.leave();
   }
 
   /** Trusts, serves and states what the Secret holds. A set that nobody could use touches nothing. */
-  async #use({ facts, set }: StoredSecret): Promise<'published' | 'waiting' | 'stated' | 'failed'> {
+  async #use({ facts, set, object }: StoredSecret): Promise<'published' | 'waiting' | 'stated' | 'failed'> {
     const wallMs = this.#wallMs;
     if (facts.kind !== 'present' || !isLeafUsable(facts, wallMs)) return 'waiting';
     if (isWhole(facts, wallMs)) this.#remembered = { set, facts };
@@ -122,7 +115,13 @@ class KeepingRound {
     });
     this.#options.meter.phase(phaseOf(facts));
     this.#options.meter.expires('ca', notAfterMs(set.caPems[0]));
-    const stated = await this.#state(facts, published);
+    const said = { trusts: published ? facts.bundleId : '', serves: this.#handOver.served() };
+    const stated = await this.#statements.state(said, {
+      ...{ wallMs, monotonicMs: this.#monotonicMs },
+      awaited: phaseOf(facts) !== 'settled',
+      object,
+    });
+    if (stated === 'failed') this.#options.meter.failed('write');
     if (stated === 'written') return 'stated';
     if (!published || stated === 'failed') return 'failed';
     return handedOver === 'wait' ? 'waiting' : 'published';
@@ -134,29 +133,6 @@ class KeepingRound {
     const present = (trust.kind === 'known' ? trust.bySome : []).filter((pem) => !isOurs(pem));
     const kept = this.#leaving({ present, wanted: caPems, nowMs: this.#monotonicMs });
     return publishBundle(this.#options, joinPem([...caPems, ...kept]));
-  }
-
-  /** Says what this replica trusts and serves: when that changed, and regularly while others may wait for it. */
-  async #state(facts: PresentFacts, published: boolean): Promise<'same' | 'written' | 'failed'> {
-    const { client, podName, logger, meter } = this.#options;
-    const said = { trusts: published ? facts.bundleId : '', serves: this.#handOver.served() };
-    const text = JSON.stringify(said);
-    const nowMs = this.#monotonicMs;
-    const isDue = phaseOf(facts) !== 'settled' && nowMs - this.#stated.atMs >= BEAT_INTERVAL_MS;
-    if (text === this.#stated.text && !isDue) return 'same';
-    const beat = randomBytes(4).toString('hex');
-    const statement = renderStatement({ ...said, beat, statedAtMs: this.#wallMs });
-    const outcome = await writeStatement(client, this.#address, { podName, text: statement });
-    if (outcome.kind === 'ok') {
-      this.#stated = { text, atMs: nowMs };
-      return 'written';
-    }
-    logger.warn('what this replica serves cannot be stated', {
-      ...this.#address,
-      reason: outcome.error.message,
-    });
-    meter.failed('write');
-    return 'failed';
   }
 
   /** What can be restored: it must be good by the clock as it is now. */
