@@ -213,12 +213,16 @@ test.each<{ readonly name: string; readonly damage: (world: CertificateWorld) =>
   expect(warnings([...replicas, fresh]).map(({ message }) => message)).toContain('changing the certificates');
 });
 
-test('in a Secret that was made anew each replica states again what it serves', async () => {
+test('what somebody took off the Secret is stated again', async () => {
   const { world, replicas } = await start('a', 'b');
-  world.objects.delete(SECRET);
+  world.edit(SECRET, ({ metadata }) => void Object.assign(metadata, { annotations: {} }));
   for (const replica of replicas) await replica.round();
-  const stated = Object.keys(world.annotations()).filter((key) => key.startsWith('replica.'));
-  expect(stated.toSorted()).toEqual(['replica.sallyport.dev/a', 'replica.sallyport.dev/b']);
+  expect(Object.keys(world.annotations()).toSorted()).toEqual([
+    'replica.sallyport.dev/a',
+    'replica.sallyport.dev/b',
+    'sallyport.dev/phase',
+    'sallyport.dev/phase-since',
+  ]);
 });
 
 test.each([
