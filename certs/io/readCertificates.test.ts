@@ -131,15 +131,21 @@ test('without ca.crt no bundle is written, and that is told', async () => {
   expect(told[0]).toContain('caBundle is left alone');
 });
 
-test('where no webhook has a bundle a new leaf is served as it comes', async () => {
-  const world = new CertificateWorld();
-  put(world, first.leaf);
-  const { keeper, served } = startReader(world, false);
-  await keeper.round();
-  put(world, second.leaf);
-  expect(await keeper.round()).toBe('settled');
-  expect(served).toEqual([first.leaf, second.leaf]);
-});
+test.each([
+  { name: 'whose bundle is left to others', manageCaBundle: false },
+  { name: 'that ought to have one, for which there is no CA', manageCaBundle: true },
+])(
+  'where no webhook has a bundle, one $name, a new leaf is served as it comes',
+  async ({ manageCaBundle }) => {
+    const world = new CertificateWorld();
+    put(world, first.leaf);
+    const { keeper, served } = startReader(world, manageCaBundle);
+    await keeper.round();
+    put(world, second.leaf);
+    expect(await keeper.round()).toBe('settled');
+    expect(served).toEqual([first.leaf, second.leaf]);
+  },
+);
 
 test.each<{
   readonly name: string;

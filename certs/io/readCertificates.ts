@@ -76,7 +76,7 @@ class ReadingRound {
     const handedOver = this.#handOver.offer({
       ...{ leaf: set.leaf, wallMs, monotonicMs },
       ...(trusted === undefined ? {} : { trusted }),
-      ...(trust.kind === 'any' && !this.#options.manageCaBundle ? { trusted: 'any' as const } : {}),
+      ...(trusted === undefined && trust.kind === 'any' ? { trusted: 'any' as const } : {}),
     });
     if (handedOver === 'wait') return this.#wait();
     if (trusted === undefined && trust.kind !== 'any') return 'failed';

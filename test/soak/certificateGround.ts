@@ -88,6 +88,7 @@ export async function openCertificateGround(onProgress: (line: string) => void):
       const program = await startWebhookProgram({ kubeconfigPath }, name, {
         ...{ CERT_SECRET, CERT_PROPAGATION_MILLISECONDS: String(PROPAGATION_MS) },
         ...{ VALIDATING_CONFIGURATION: WEBHOOK, MUTATING_CONFIGURATION: WEBHOOK },
+        POD_SELECTOR: 'app.kubernetes.io/component=webhook',
         ...settings,
       });
       programs.push(program);
