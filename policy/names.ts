@@ -59,7 +59,16 @@ export const VOTERS_CONFIG_MAP = 'sallyport-voters';
 export const PEER_KEY_SECRET = 'sallyport-peer-key';
 /** On that Secret, with any value: change the key now. Taken off when the change has begun. */
 export const ROTATE_ANNOTATION = 'sallyport.dev/rotate';
-/** On that Secret: when the key of that number was made, RFC 3339. */
+/**
+ * On the Secret with the webhook's certificates the same annotation asks for a new leaf, or for a new authority where its value
+ * is `ca`. What else stands there: where the rotation is, since when (RFC 3339), and what each replica says of itself.
+ */
+export const CERTIFICATE_PHASE_ANNOTATION = 'sallyport.dev/phase';
+export const CERTIFICATE_PHASE_SINCE_ANNOTATION = 'sallyport.dev/phase-since';
+export const REPLICA_ANNOTATION_PREFIX = 'replica.sallyport.dev/';
+/** On the webhook configurations, `MODE NAMESPACE/NAME`: who makes the certificates, and the Secret they are in. */
+export const CERTIFICATES_ANNOTATION = 'sallyport.dev/certificates';
+/** On the Secret with the peer keys: when the key of that number was made, RFC 3339. */
 export function keyMadeAnnotation(id: number): string {
   return `sallyport.dev/key-${id}-made`;
 }

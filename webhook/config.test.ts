@@ -19,6 +19,28 @@ test('what is required suffices, the rest has defaults', () => {
   });
 });
 
+test.each([
+  { env: {}, certificates: { mode: 'selfManaged', manageCaBundle: true, propagationMs: 15_000 } },
+  { env: { CERT_MODE: 'certManager' }, certificates: { manageCaBundle: false } },
+  { env: { CERT_MODE: 'existingSecret' }, certificates: { manageCaBundle: true } },
+  {
+    env: { CERT_MODE: 'existingSecret', MANAGE_CA_BUNDLE: 'false', POD_SELECTOR: 'a=b' },
+    certificates: { manageCaBundle: false, podSelector: 'a=b' },
+  },
+])('certificates by $env', ({ env, certificates }) => {
+  expect(readWebhookConfig({ ...COMPLETE, ...env })).toMatchObject({ kind: 'ok', value: { certificates } });
+});
+
+test.each([
+  { env: { CERT_MODE: 'helm' }, said: 'CERT_MODE is helm' },
+  { env: { MANAGE_CA_BUNDLE: 'true' }, said: 'for existingSecret' },
+  { env: { CERT_MODE: 'existingSecret', MANAGE_CA_BUNDLE: 'yes' }, said: 'use true or false' },
+  { env: { CERT_PROPAGATION_MILLISECONDS: '99' }, said: 'from 100 to 600000' },
+])('$env is refused', ({ env, said }) => {
+  const read = readWebhookConfig({ ...COMPLETE, ...env });
+  expect(read).toMatchObject({ kind: 'refused', error: [expect.stringContaining(said)] });
+});
+
 test('a kubeconfig goes before the place that pods are told', () => {
   expect(readWebhookConfig({ ...COMPLETE, KUBECONFIG: '/etc/kubeconfig' })).toMatchObject({
     value: { cluster: { kind: 'kubeconfig', path: '/etc/kubeconfig' } },

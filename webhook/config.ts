@@ -6,6 +6,7 @@ import { POLICY_ADDRESSES_DEFAULT, POLICY_ADDRESSES_MAX } from '../policy/parseP
 import { ok, type Result, refused } from '../policy/result.ts';
 import { DEFAULT_RULE_SETTINGS } from '../policy/rules.ts';
 import { LOG_LEVELS, type LogLevel } from '../runtime/logger.ts';
+import { type CertificateSettings, readCertificateSettings } from './certificateSettings.ts';
 
 export type ClusterPlace =
   | { readonly kind: 'in-cluster'; readonly host: string; readonly port: string }
@@ -14,7 +15,7 @@ export type ClusterPlace =
 export interface WebhookConfig {
   /** KUBECONFIG (one file) where it is set, else what Kubernetes puts into every pod: KUBERNETES_SERVICE_HOST and _PORT. */
   readonly cluster: ClusterPlace;
-  /** Name of this pod, for log lines. POD_NAME, required. */
+  /** Name of this pod, for log lines and for what it states of its certificate. POD_NAME, required. */
   readonly podName: string;
   /** Where the Secret and the Service are. SALLYPORT_NAMESPACE, required. */
   readonly namespace: string;
@@ -24,9 +25,9 @@ export interface WebhookConfig {
   readonly port: number;
   /** The Service that API servers call; certificates carry its names. WEBHOOK_SERVICE, required. */
   readonly serviceName: string;
-  /** Holds CA and leaf, made by the first replica that starts. CERT_SECRET, required. */
-  readonly certSecret: string;
-  /** Their caBundle fields are kept. VALIDATING_CONFIGURATION and MUTATING_CONFIGURATION, required. */
+  /** The Secret with the certificates, and who makes them. */
+  readonly certificates: CertificateSettings;
+  /** Those that send reviews here. VALIDATING_CONFIGURATION and MUTATING_CONFIGURATION, required. */
   readonly validatingConfiguration: string;
   readonly mutatingConfiguration: string;
   /**
@@ -83,7 +84,7 @@ export function readWebhookConfig(env: Environment = process.env): Result<Webhoo
     logLevel: readLogLevel(env, problems),
     port: readPort(env, problems),
     serviceName: required('WEBHOOK_SERVICE'),
-    certSecret: required('CERT_SECRET'),
+    certificates: readCertificateSettings(env, problems, required('CERT_SECRET')),
     validatingConfiguration: required('VALIDATING_CONFIGURATION'),
     mutatingConfiguration: required('MUTATING_CONFIGURATION'),
     routable: readCidrs(env, 'ROUTABLE_CIDRS', problems),

@@ -1,5 +1,4 @@
 /** The webhook: watches what rules need, keeps its certificate, answers reviews, and drains before it ends. */
-import { startCertificates } from '../certs/io/startCertificates.ts';
 import { inClusterAccess, kubeconfigAccess } from '../kube/clusterAccess.ts';
 import { createRestClient } from '../kube/restClient.ts';
 import { createLogger } from '../runtime/logger.ts';
@@ -8,6 +7,7 @@ import { watchFacts } from './io/facts.ts';
 import { createLookAtRivals, LOOK_DEADLINE_MS } from './io/lookAtRivals.ts';
 import { createWebhookMetrics } from './io/metrics.ts';
 import { createWebhookServer } from './io/server.ts';
+import { startCertificates } from './io/startCertificates.ts';
 import { watchBundle } from './io/watchBundle.ts';
 
 /** Long enough for every API server's node to have heard that this replica is to be asked no more. */
@@ -41,13 +41,14 @@ async function run(config: WebhookConfig): Promise<void> {
     userAgent: 'sallyport-webhook',
     deadlineMs: LOOK_DEADLINE_MS,
   });
+  const metrics = createWebhookMetrics();
   const server = createWebhookServer({
     port: config.port,
     drainMs: DRAIN_MS,
     lingerMs: LINGER_MS,
     facts: facts.state,
     lookAtRivals: createLookAtRivals(lookClient),
-    metrics: createWebhookMetrics(),
+    metrics,
     logger,
     ...(config.clients === undefined ? {} : { clientNames: config.clients.names }),
   });
@@ -56,23 +57,20 @@ async function run(config: WebhookConfig): Promise<void> {
       ? undefined
       : watchBundle({ path: config.clients.bundlePath, logger, onBundle: server.useClientBundle });
   const port = await server.listen();
-  const certificates = startCertificates({
+  const certificates = startCertificates(config, {
     client,
-    namespace: config.namespace,
-    secretName: config.certSecret,
-    serviceName: config.serviceName,
-    validatingConfiguration: config.validatingConfiguration,
-    mutatingConfiguration: config.mutatingConfiguration,
     logger,
+    meter: metrics.certificates,
     onCertificate: server.useCertificate,
   });
   logger.info('listening', { port });
 
   const signal = await terminationSignal();
   logger.info('draining', { signal, drainMs: DRAIN_MS, lingerMs: LINGER_MS });
-  certificates.stop();
   bundle?.stop();
   await server.drain();
+  // Whoever drains still serves, and what it serves has to stay trusted.
+  await certificates.stop();
   await facts.stop();
   await Promise.all([client.close(), lookClient.close()]);
   logger.info('ended');

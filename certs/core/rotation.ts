@@ -1,109 +1,149 @@
 /**
- * Decides what the webhook's serving certificate needs: nothing, a new leaf, or a new CA with a leaf.
+ * Decides the next step of the webhook's certificates, so that no API server ever meets a leaf whose CA it does not trust:
  *
- * Relies on facts that were read from one version of the Secret, and on wall-clock milliseconds: validity is written in
- * wall-clock time. Leaves to others: keys and signatures (io/issue.ts), the compare-and-swap that lets one of several
- * replicas win (io/certSecret.ts), and publishing trust before a leaf that needs it (io/startCertificates.ts).
+ *     settled     one CA, which signs                        until it is about to expire, lost its key, or somebody asks
+ *     publishing  a new CA is in every bundle, the old signs  until every replica and every configuration confirm it
+ *     retiring    the new CA signs, the old is trusted        until every replica serves a leaf of the new, or every leaf of
+ *                                                             the old has expired
  *
- * A CA is never swapped in one step while the old one is sound: `trust` names the CAs that stay in the bundle beside the
- * new one, so a replica that still serves an old leaf stays trusted until its CA has run out.
+ * What stands in the Secret is a state, what is known beside it an event; a step follows from the two. Relies on facts of one
+ * version of the Secret, on wall-clock milliseconds for validity alone, and on monotonic ones for every wait. Leaves to
+ * others: keys and signatures (io/issue.ts), the compare-and-swap that lets one of several replicas win (io/certSecret.ts).
  */
+import { awaitReplicas, type RotationWatch } from './awaitReplicas.ts';
+import { phaseOf, readEvent } from './readEvent.ts';
+import type { KnownRotation } from './rotationFacts.ts';
 
-const DAY_MS = 86_400_000;
-/** Long enough that a cluster rarely sees it, short enough that rotation is not a myth. */
-export const CA_LIFETIME_MS = 3_650 * DAY_MS;
-export const LEAF_LIFETIME_MS = 90 * DAY_MS;
-/** A leaf is replaced with a third of its life left: a month in which every attempt may fail. */
-export const LEAF_RENEW_BEFORE_MS = LEAF_LIFETIME_MS / 3;
-/** A CA must outlive every leaf it signs, or the leaf's written expiry is a lie. */
-export const CA_RENEW_BEFORE_MS = LEAF_LIFETIME_MS + LEAF_RENEW_BEFORE_MS;
-/** Each certificate in the bundle is read by the API server on every change; two is a rotation, more is a loop. */
-export const TRUSTED_CAS_MAX = 3;
+export const ROTATION_STATES = ['absent', 'foreign', 'damaged', 'settled', 'publishing', 'retiring'] as const;
+export type RotationState = (typeof ROTATION_STATES)[number];
 
-export interface ValidityFacts {
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
-}
+/** In the order in which they count where several are true at once. */
+export const ROTATION_EVENTS = [
+  /** Nothing in the Secret can be used, and this replica holds a set that can. */
+  'remembered',
+  'all-unusable',
+  'leaf-unusable',
+  /** Everybody who matters follows, for long enough. */
+  'confirmed',
+  /** No leaf of a retired CA can be valid any more. */
+  'outlived',
+  /** The CA cannot sign any more; what it signed is still good. */
+  'ca-unusable',
+  'leaf-due',
+  'ca-due',
+  'ca-asked',
+  'leaf-asked',
+  /** The annotations do not say where the rotation is. */
+  'unnoted',
+  'quiet',
+] as const;
+export type RotationEvent = (typeof ROTATION_EVENTS)[number];
 
-export interface CaFacts extends ValidityFacts {
-  /** Carries basicConstraints CA, is signed by itself, and its stored private key belongs to it. */
-  readonly canSign: boolean;
-}
+export const ROTATION_STEPS = [
+  'keep',
+  'note',
+  'renew-leaf',
+  'publish-ca',
+  'sign-by-next',
+  'retire',
+  /** Write back what this replica remembers. */
+  'restore',
+  /** A CA and a leaf at once: nothing is there that a replica could start with. */
+  'make',
+] as const;
+export type RotationStep = (typeof ROTATION_STEPS)[number];
 
-export interface LeafFacts extends ValidityFacts {
-  readonly signedByCa: boolean;
-  readonly keyMatches: boolean;
-  /** Names out of the wanted ones that the certificate does not cover. */
-  readonly missingNames: readonly string[];
-}
-
-/** What stands in the Secret. `damaged` covers foreign content: nothing in it can be read as ours. */
-export type SecretFacts =
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'damaged'; readonly reason: string }
-  | {
-      readonly kind: 'present';
-      /** The signing CA comes first; the others are trusted only. Never empty. */
-      readonly cas: readonly [CaFacts, ...CaFacts[]];
-      /** Absent where the leaf or its key cannot be read. */
-      readonly leaf?: LeafFacts;
-    };
-
-export type RotationStep =
-  | { readonly kind: 'keep'; readonly renewAtMs: number }
-  | { readonly kind: 'issue-leaf'; readonly reason: string }
-  | {
-      readonly kind: 'issue-ca';
-      readonly reason: string;
-      /** Indices into `cas` that stay trusted beside the new CA, in their order. */
-      readonly trust: readonly number[];
-    };
-
-export function decideRotation(facts: SecretFacts, nowMs: number): RotationStep {
-  switch (facts.kind) {
+export function decideStep(state: RotationState, event: RotationEvent): RotationStep {
+  switch (state) {
     case 'absent':
-      return { kind: 'issue-ca', reason: 'there is no certificate yet', trust: [] };
+    case 'foreign':
     case 'damaged':
-      return { kind: 'issue-ca', reason: facts.reason, trust: [] };
-    case 'present': {
-      const [ca] = facts.cas;
-      const caReason = whyNewCa(ca, nowMs);
-      if (caReason !== undefined)
-        return { kind: 'issue-ca', reason: caReason, trust: stillTrusted(facts.cas, nowMs) };
-      const leafReason = whyNewLeaf(facts.leaf, nowMs);
-      if (leafReason !== undefined) return { kind: 'issue-leaf', reason: leafReason };
-      return { kind: 'keep', renewAtMs: renewAt(ca, facts.leaf) };
-    }
+      return event === 'remembered' ? 'restore' : 'make';
+    case 'settled':
+    case 'retiring':
+      return decideSigned(state, event);
+    case 'publishing':
+      return decidePublishing(event);
     default:
-      return facts satisfies never;
+      return state satisfies never;
   }
 }
 
-function whyNewCa(ca: CaFacts, nowMs: number): string | undefined {
-  if (!ca.canSign) return 'the CA cannot sign with the stored key';
-  if (ca.notBeforeMs > nowMs) return 'the CA is not valid yet';
-  if (ca.notAfterMs - nowMs <= CA_RENEW_BEFORE_MS) return 'the CA would expire before a new leaf';
-  return undefined;
+function decideSigned(state: 'settled' | 'retiring', event: RotationEvent): RotationStep {
+  switch (event) {
+    case 'remembered':
+      return 'restore';
+    case 'all-unusable':
+      return 'make';
+    case 'leaf-unusable':
+    case 'leaf-due':
+    case 'leaf-asked':
+      return 'renew-leaf';
+    case 'confirmed':
+    case 'outlived':
+      return state === 'retiring' ? 'retire' : 'keep';
+    case 'ca-unusable':
+    case 'ca-due':
+      return 'publish-ca';
+    case 'ca-asked':
+      // One after the other: the wish stays until this rotation is through.
+      return state === 'settled' ? 'publish-ca' : 'keep';
+    case 'unnoted':
+      return 'note';
+    case 'quiet':
+      return 'keep';
+    default:
+      return event satisfies never;
+  }
 }
 
-function whyNewLeaf(leaf: LeafFacts | undefined, nowMs: number): string | undefined {
-  if (leaf === undefined) return 'the leaf cannot be read';
-  if (!leaf.keyMatches) return 'the leaf does not belong to the stored key';
-  if (!leaf.signedByCa) return 'the leaf is not signed by the CA';
-  if (leaf.missingNames.length > 0) return `the leaf does not cover ${leaf.missingNames.join(', ')}`;
-  if (leaf.notBeforeMs > nowMs) return 'the leaf is not valid yet';
-  if (leaf.notAfterMs - nowMs <= LEAF_RENEW_BEFORE_MS) return 'the leaf is about to expire';
-  return undefined;
+function decidePublishing(event: RotationEvent): RotationStep {
+  switch (event) {
+    case 'remembered':
+      return 'restore';
+    case 'confirmed':
+      return 'sign-by-next';
+    case 'all-unusable':
+      // Nobody can start as it is, and the next CA is published as far as it can be.
+      return 'sign-by-next';
+    case 'leaf-unusable':
+    case 'leaf-due':
+    case 'leaf-asked':
+      return 'renew-leaf';
+    case 'unnoted':
+      return 'note';
+    case 'outlived':
+    case 'ca-unusable':
+    case 'ca-due':
+    case 'ca-asked':
+    case 'quiet':
+      return 'keep';
+    default:
+      return event satisfies never;
+  }
 }
 
-/** A CA that lost its key still vouches for leaves in service; one outside its validity vouches for nothing. */
-function stillTrusted(cas: readonly CaFacts[], nowMs: number): readonly number[] {
-  return cas
-    .flatMap((ca, index) => (ca.notBeforeMs <= nowMs && nowMs < ca.notAfterMs ? [index] : []))
-    .slice(0, TRUSTED_CAS_MAX - 1);
+export interface RotationDecision {
+  readonly step: RotationStep;
+  readonly state: RotationState;
+  readonly event: RotationEvent;
+  /** For people: what is wrong or due. */
+  readonly reason: string;
+  readonly watch?: RotationWatch;
+  readonly waitingFor: readonly string[];
+  readonly leftBehind: readonly string[];
 }
 
-function renewAt(ca: CaFacts, leaf: LeafFacts | undefined): number {
-  const leafAtMs = (leaf?.notAfterMs ?? 0) - LEAF_RENEW_BEFORE_MS;
-  return Math.min(leafAtMs, ca.notAfterMs - CA_RENEW_BEFORE_MS);
+export function decideRotation(known: KnownRotation, before: RotationWatch | undefined): RotationDecision {
+  const { secret } = known;
+  if (secret.kind !== 'present') {
+    const event = known.remembered ? 'remembered' : 'all-unusable';
+    const reason = secret.kind === 'absent' ? 'there is no certificate yet' : secret.reason;
+    const step = decideStep(secret.kind, event);
+    return { step, state: secret.kind, event, reason, waitingFor: [], leftBehind: [] };
+  }
+  const state = phaseOf(secret);
+  const agreement = awaitReplicas(known, { facts: secret, phase: state }, before);
+  const [event, reason] = readEvent(known, { secret, state, agreement });
+  return { ...agreement, step: decideStep(state, event), state, event, reason };
 }

@@ -1,15 +1,21 @@
 /**
  * Writes the `caBundle` of our webhook configurations and nothing else in them, by JSON patch. Each change tests the
- * webhook's name at its index first, so a configuration that was reordered between read and patch is refused rather
- * than damaged. Called again and again, it also undoes a GitOps tool's revert.
+ * configuration's version and the webhook's name first: what was changed meanwhile is read again, and a write whose answer was
+ * lost cannot undo a later one. Called again and again, it also undoes a GitOps tool's revert.
  */
-import { X509Certificate } from 'node:crypto';
 import type { KubeClient, KubeError } from '../../kube/kubeClient.ts';
-import { CA_NAME } from './issue.ts';
+import { splitPem } from '../../runtime/pem.ts';
+import { asRecord } from './readFacts.ts';
 
-const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 const API = '/apis/admissionregistration.k8s.io/v1';
+/** Each loss means that another replica wrote, most likely the same. */
+const ATTEMPTS_MAX = 3;
+
 export type ConfigurationPlural = 'validatingwebhookconfigurations' | 'mutatingwebhookconfigurations';
+export interface ConfigurationName {
+  readonly plural: ConfigurationPlural;
+  readonly name: string;
+}
 
 /** `absent`: the configuration is not installed, which is nothing to repair. */
 export type BundleOutcome =
@@ -24,67 +30,74 @@ interface WebhookEntry {
   readonly caBundle: unknown;
 }
 
-/**
- * The CAs of ours, valid at `nowMs`, by which API servers trust the webhook now, as PEM: what some replica serves may be
- * signed by any of them, and the Secret may have forgotten them. None where that cannot be read.
- */
-export async function readTrustedCas(
+export type BundleRead =
+  | {
+      readonly kind: 'ok';
+      /** By webhook, PEM of each certificate. */
+      readonly bundles: readonly (readonly string[])[];
+    }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'failed'; readonly error: KubeError };
+
+export async function readCaBundles(
   client: KubeClient,
-  configuration: { readonly plural: ConfigurationPlural; readonly name: string },
-  nowMs: number,
-): Promise<readonly string[]> {
-  const read = await client.get(`${API}/${configuration.plural}/${configuration.name}`);
-  if (read.kind !== 'ok') return [];
-  const pems = parseWebhooks(read.value).flatMap(({ caBundle }) =>
+  { plural, name }: ConfigurationName,
+): Promise<BundleRead> {
+  const read = await client.get(`${API}/${plural}/${name}`);
+  if (read.kind !== 'ok')
+    return read.error.code === 'not-found' ? { kind: 'absent' } : { kind: 'failed', error: read.error };
+  const bundles = parseWebhooks(read.value).map(({ caBundle }) =>
     typeof caBundle === 'string' ? splitPem(Buffer.from(caBundle, 'base64').toString('utf8')) : [],
   );
-  return [...new Set(pems)].filter((pem) => isOurs(pem, nowMs));
-}
-
-/** The certificates in a text, each without what is around it. */
-export function splitPem(text: string): readonly string[] {
-  return text.match(PEM_BLOCK) ?? [];
-}
-
-function isOurs(pem: string, nowMs: number): boolean {
-  try {
-    const { ca, subject, validFromDate, validToDate } = new X509Certificate(pem);
-    const valid = validFromDate.getTime() <= nowMs && nowMs < validToDate.getTime();
-    return ca && valid && subject.startsWith(`CN=${CA_NAME}`);
-  } catch {
-    return false;
-  }
+  return { kind: 'ok', bundles };
 }
 
 /** `bundlePem`: one or more PEM certificates. */
 export async function writeCaBundle(
   client: KubeClient,
-  configuration: { readonly plural: ConfigurationPlural; readonly name: string },
+  configuration: ConfigurationName,
   bundlePem: string,
 ): Promise<BundleOutcome> {
-  const path = `${API}/${configuration.plural}/${configuration.name}`;
+  let outcome = await tryWrite(client, configuration, bundlePem);
+  for (let attempt = 1; attempt < ATTEMPTS_MAX && isLost(outcome); attempt += 1)
+    outcome = await tryWrite(client, configuration, bundlePem);
+  return outcome;
+}
+
+/** The API server calls a test that fails invalid. */
+function isLost(outcome: BundleOutcome): boolean {
+  return outcome.kind === 'failed' && ['invalid', 'conflict'].includes(outcome.error.code);
+}
+
+async function tryWrite(
+  client: KubeClient,
+  { plural, name }: ConfigurationName,
+  bundlePem: string,
+): Promise<BundleOutcome> {
+  const path = `${API}/${plural}/${name}`;
   const read = await client.get(path);
   if (read.kind !== 'ok')
     return read.error.code === 'not-found' ? { kind: 'absent' } : { kind: 'failed', error: read.error };
   const caBundle = Buffer.from(bundlePem, 'utf8').toString('base64');
   const stale = parseWebhooks(read.value).filter((webhook) => webhook.caBundle !== caBundle);
   if (stale.length === 0) return { kind: 'unchanged' };
-  const written = await client.jsonPatch(
-    path,
-    stale.flatMap(({ index, name }) => [
-      { op: 'test', path: `/webhooks/${index}/name`, value: name },
+  const version = asRecord(asRecord(read.value).metadata).resourceVersion;
+  const written = await client.jsonPatch(path, [
+    { op: 'test', path: '/metadata/resourceVersion', value: version },
+    ...stale.flatMap(({ index, name: webhook }) => [
+      { op: 'test', path: `/webhooks/${index}/name`, value: webhook },
       { op: 'add', path: `/webhooks/${index}/clientConfig/caBundle`, value: caBundle },
     ]),
-  );
+  ]);
   if (written.kind !== 'ok') return { kind: 'failed', error: written.error };
-  return { kind: 'written', webhooks: stale.map(({ name }) => name) };
+  return { kind: 'written', webhooks: stale.map((webhook) => webhook.name) };
 }
 
 function parseWebhooks(raw: unknown): readonly WebhookEntry[] {
-  const { webhooks } = raw as { readonly webhooks?: unknown }; // any JSON object may be read so; the value is checked
+  const { webhooks } = asRecord(raw);
   if (!Array.isArray(webhooks)) return [];
   return webhooks.flatMap((webhook: unknown, index) => {
-    const { name, clientConfig } = webhook as { name?: unknown; clientConfig?: { caBundle?: unknown } };
-    return typeof name === 'string' ? [{ index, name, caBundle: clientConfig?.caBundle }] : [];
+    const { name, clientConfig } = asRecord(webhook);
+    return typeof name === 'string' ? [{ index, name, caBundle: asRecord(clientConfig).caBundle }] : [];
   });
 }

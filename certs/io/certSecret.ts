@@ -1,22 +1,23 @@
 /**
- * The Secret that holds CA and leaf, the only truth about them: read into facts for `decideRotation`, and written by
- * whoever wins. Every write is a create or a compare-and-swap, so a replica that loses reads what the winner wrote.
+ * The Secret that holds CA and leaf, the only truth about them. Every write is a create or a compare-and-swap, so a replica
+ * that loses reads what the winner wrote. What a replica states of itself is an annotation of its own, and changes no other.
  */
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import type { KubeClient, KubeError } from '../../kube/kubeClient.ts';
-import type { CaFacts, LeafFacts, SecretFacts, ValidityFacts } from '../core/rotation.ts';
-import { splitPem } from './caBundle.ts';
-import type { IssuedPair } from './issue.ts';
 
-/** A rotation holds two or three; a bundle beyond this was not written by us. */
-const BUNDLE_CERTIFICATES_MAX = 16;
-
-export interface CertificateSet {
-  /** PEM of every trusted CA, the signing one first. */
-  readonly caPems: readonly string[];
-  readonly caKeyPem: string;
-  readonly leaf: IssuedPair;
-}
+import type { KubeClient, KubeError, KubeOutcome } from '../../kube/kubeClient.ts';
+import {
+  type CertificatePhase,
+  type RotationWish,
+  replicaAnnotation,
+} from '../../policy/certificateNotes.ts';
+import {
+  CERTIFICATE_PHASE_ANNOTATION,
+  CERTIFICATE_PHASE_SINCE_ANNOTATION,
+  ROTATE_ANNOTATION,
+} from '../../policy/names.ts';
+import { formatTimestamp } from '../../policy/timestamp.ts';
+import { joinPem } from '../../runtime/pem.ts';
+import type { SecretFacts } from '../core/rotationFacts.ts';
+import { asRecord, type CertificateSet, EMPTY_SET, OWN_LABELS, readFacts, readSet } from './readFacts.ts';
 
 export interface StoredSecret {
   readonly facts: SecretFacts;
@@ -41,15 +42,31 @@ export interface SecretAddress {
   readonly name: string;
 }
 
-const EMPTY_SET: CertificateSet = { caPems: [], caKeyPem: '', leaf: { certPem: '', keyPem: '' } };
+export interface SecretContent {
+  readonly set: CertificateSet;
+  readonly phase: CertificatePhase;
+  readonly sinceMs: number;
+  /** Absent: nothing is asked for any more. */
+  readonly asked?: RotationWish;
+  /** Pods whose statements are dropped. */
+  readonly gone: readonly string[];
+}
+
+export const secretCollection = ({ namespace }: SecretAddress): string =>
+  `/api/v1/namespaces/${namespace}/secrets`;
+export const secretPath = (address: SecretAddress): string => `${secretCollection(address)}/${address.name}`;
 
 export async function readCertSecret(
   client: KubeClient,
   address: SecretAddress,
   names: readonly string[],
 ): Promise<SecretRead> {
-  const outcome = await client.get(`${collection(address)}/${address.name}`);
-  if (outcome.kind === 'ok') return { kind: 'ok', value: parseStored(outcome.value, names) };
+  const outcome = await client.get(secretPath(address));
+  if (outcome.kind === 'ok') {
+    const object = asRecord(outcome.value);
+    const set = readSet(object);
+    return { kind: 'ok', value: { facts: readFacts(object, set, names), set, object } };
+  }
   if (outcome.error.code === 'not-found')
     return { kind: 'ok', value: { facts: { kind: 'absent' }, set: EMPTY_SET } };
   return { kind: 'refused', error: outcome.error };
@@ -58,16 +75,28 @@ export async function readCertSecret(
 export async function writeCertSecret(
   client: KubeClient,
   address: SecretAddress,
-  write: { readonly set: CertificateSet; readonly over: StoredSecret },
+  write: { readonly content: SecretContent; readonly over: StoredSecret },
 ): Promise<SecretWrite> {
-  const data = renderData(write.set);
-  const outcome =
-    write.over.object === undefined
-      ? await client.create(collection(address), newSecret(address, data))
-      : await client.replace(`${collection(address)}/${address.name}`, {
-          ...write.over.object,
-          data: { ...asRecord(write.over.object.data), ...data },
-        });
+  const { object } = write.over;
+  const body = renderSecret(address, write.content, object ?? {});
+  return judgeWrite(
+    object === undefined
+      ? await client.create(secretCollection(address), body)
+      : await client.replace(secretPath(address), body),
+  );
+}
+
+/** @param text undefined: the replica goes. */
+export async function writeStatement(
+  client: KubeClient,
+  address: SecretAddress,
+  statement: { readonly podName: string; readonly text: string | undefined },
+): Promise<KubeOutcome<unknown>> {
+  const annotations = { [replicaAnnotation(statement.podName)]: statement.text ?? null };
+  return client.mergePatch(secretPath(address), { metadata: { annotations } });
+}
+
+function judgeWrite(outcome: KubeOutcome<unknown>): SecretWrite {
   if (outcome.kind === 'ok') return { kind: 'written' };
   if (outcome.kind === 'unknown') return { kind: 'lost' };
   const { code } = outcome.error;
@@ -75,100 +104,45 @@ export async function writeCertSecret(
   return { kind: 'refused', error: outcome.error };
 }
 
-const collection = ({ namespace }: SecretAddress): string => `/api/v1/namespaces/${namespace}/secrets`;
-
-function newSecret(address: SecretAddress, data: Readonly<Record<string, string>>): unknown {
+/** What else is in the object stays. */
+function renderSecret(
+  address: SecretAddress,
+  { set, phase, sinceMs, asked, gone }: SecretContent,
+  object: Readonly<Record<string, unknown>>,
+): unknown {
+  const metadata = asRecord(object.metadata);
+  const { [ROTATE_ANNOTATION]: _wish, ...annotations } = asRecord(metadata.annotations);
+  const { 'next-ca.key': _key, ...data } = asRecord(object.data);
+  const dropped = new Set(gone.map(replicaAnnotation));
   return {
     apiVersion: 'v1',
     kind: 'Secret',
     type: 'kubernetes.io/tls',
+    ...object,
     metadata: {
+      ...metadata,
       name: address.name,
       namespace: address.namespace,
-      labels: { 'app.kubernetes.io/name': 'sallyport', 'app.kubernetes.io/component': 'webhook' },
+      labels: { ...asRecord(metadata.labels), ...OWN_LABELS },
+      annotations: {
+        ...Object.fromEntries(Object.entries(annotations).filter(([key]) => !dropped.has(key))),
+        [CERTIFICATE_PHASE_ANNOTATION]: phase,
+        [CERTIFICATE_PHASE_SINCE_ANNOTATION]: formatTimestamp(sinceMs),
+        ...(asked === undefined ? {} : { [ROTATE_ANNOTATION]: asked }),
+      },
     },
-    data,
+    data: { ...data, ...renderData(set) },
   };
-}
-
-function renderData(set: CertificateSet): Readonly<Record<string, string>> {
-  return {
-    'ca.crt': encode(set.caPems.map((pem) => `${pem.trim()}\n`).join('')),
-    'ca.key': encode(set.caKeyPem),
-    'tls.crt': encode(set.leaf.certPem),
-    'tls.key': encode(set.leaf.keyPem),
-  };
-}
-
-function parseStored(raw: unknown, names: readonly string[]): StoredSecret {
-  const object = asRecord(raw);
-  const data = asRecord(object.data);
-  const caText = decode(data['ca.crt']);
-  const set: CertificateSet = {
-    caPems: splitPem(caText).slice(0, BUNDLE_CERTIFICATES_MAX),
-    caKeyPem: decode(data['ca.key']),
-    leaf: { certPem: decode(data['tls.crt']), keyPem: decode(data['tls.key']) },
-  };
-  return { facts: readFacts(set, names), set, object };
-}
-
-function readFacts(set: CertificateSet, names: readonly string[]): SecretFacts {
-  const certificates = set.caPems.map(parseCertificate);
-  const [signer, ...others] = certificates;
-  if (signer === undefined || others.includes(undefined))
-    return { kind: 'damaged', reason: 'ca.crt in the Secret holds no readable certificate' };
-  const caKey = parseKey(set.caKeyPem);
-  const canSign =
-    signer.ca && signer.verify(signer.publicKey) && caKey !== undefined && signer.checkPrivateKey(caKey);
-  const first: CaFacts = { ...validity(signer), canSign };
-  const rest = others.flatMap((other) =>
-    other === undefined ? [] : [{ ...validity(other), canSign: false }],
-  );
-  const leaf = readLeaf(set.leaf, signer, names);
-  return { kind: 'present', cas: [first, ...rest], ...(leaf === undefined ? {} : { leaf }) };
-}
-
-function readLeaf(pair: IssuedPair, ca: X509Certificate, names: readonly string[]): LeafFacts | undefined {
-  const certificate = parseCertificate(pair.certPem);
-  if (certificate === undefined) return undefined;
-  const key = parseKey(pair.keyPem);
-  return {
-    ...validity(certificate),
-    signedByCa: certificate.checkIssued(ca) && certificate.verify(ca.publicKey),
-    keyMatches: key !== undefined && certificate.checkPrivateKey(key),
-    missingNames: names.filter((name) => certificate.checkHost(name) === undefined),
-  };
-}
-
-function validity(certificate: X509Certificate): ValidityFacts {
-  return {
-    notBeforeMs: certificate.validFromDate.getTime(),
-    notAfterMs: certificate.validToDate.getTime(),
-  };
-}
-
-function parseCertificate(pem: string): X509Certificate | undefined {
-  try {
-    return new X509Certificate(pem);
-  } catch {
-    return undefined;
-  }
-}
-
-function parseKey(pem: string): KeyObject | undefined {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    return undefined;
-  }
-}
-
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>) // checked in the line above
-    : {};
 }
 
 const encode = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
-const decode = (value: unknown): string =>
-  typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : '';
+
+function renderData(set: CertificateSet): Readonly<Record<string, string>> {
+  return {
+    'ca.crt': encode(joinPem(set.caPems)),
+    'ca.key': encode(set.caKeyPem),
+    'tls.crt': encode(set.leaf.certPem),
+    'tls.key': encode(set.leaf.keyPem),
+    ...(set.nextKeyPem === '' ? {} : { 'next-ca.key': encode(set.nextKeyPem) }),
+  };
+}

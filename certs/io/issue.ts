@@ -5,13 +5,11 @@
 import { generateKeyPair, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
-import { CA_LIFETIME_MS, LEAF_LIFETIME_MS } from '../core/rotation.ts';
+import { CA_LIFETIME_MS, LEAF_LIFETIME_MS, plausibleMs, VALID_SINCE_MS } from '../core/rotationFacts.ts';
 
 const MODULUS_BITS = 2048;
 /** RFC 5280 allows 20 octets; 16 random ones never repeat. */
 const SERIAL_BYTES = 16;
-/** Clocks of API servers that lag behind ours still accept the certificate. */
-const BACKDATE_MS = 3_600_000;
 /** What the common names of our CAs begin with. */
 export const CA_NAME = 'sallyport-webhook-ca';
 
@@ -26,10 +24,11 @@ export function serviceNames(service: string, namespace: string): readonly strin
   return [service, base, `${base}.svc`, `${base}.svc.cluster.local`];
 }
 
-export async function issueCa(nowMs: number): Promise<IssuedPair> {
+/** @param nameStart what the common name begins with. */
+export async function issueCa(nowMs: number, nameStart = CA_NAME): Promise<IssuedPair> {
   const keys = await createKeys();
   const certificate = blankCertificate(keys.publicPem, nowMs, CA_LIFETIME_MS);
-  const name = [{ name: 'commonName', value: `${CA_NAME}-${certificate.serialNumber.slice(0, 8)}` }];
+  const name = [{ name: 'commonName', value: `${nameStart}-${certificate.serialNumber.slice(0, 8)}` }];
   certificate.setSubject(name);
   certificate.setIssuer(name);
   certificate.setExtensions([
@@ -76,8 +75,8 @@ function blankCertificate(publicPem: string, nowMs: number, lifetimeMs: number):
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicPem);
   certificate.serialNumber = randomSerial();
-  certificate.validity.notBefore = new Date(nowMs - BACKDATE_MS);
-  certificate.validity.notAfter = new Date(nowMs + lifetimeMs);
+  certificate.validity.notBefore = new Date(VALID_SINCE_MS);
+  certificate.validity.notAfter = new Date(plausibleMs(nowMs) + lifetimeMs);
   return certificate;
 }
 

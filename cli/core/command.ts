@@ -1,4 +1,5 @@
 /** What a person can ask for, as one closed union. Made by parseCommand.ts only. */
+import type { RotationWish } from '../../policy/certificateNotes.ts';
 import type { PolicyKind } from '../../policy/names.ts';
 import type { RuleSettings } from '../../policy/rules.ts';
 import type { ConfiguredNetworks } from './factsOf.ts';
@@ -11,6 +12,7 @@ export const COMMAND_NAMES = [
   'undrain',
   'rebalance',
   'rotate-peer-key',
+  'certs',
 ] as const;
 export type CommandName = (typeof COMMAND_NAMES)[number];
 
@@ -56,7 +58,21 @@ export type Command =
   | ({ readonly kind: 'drain'; readonly node: string; readonly cluster: ClusterChoice } & Wait)
   | { readonly kind: 'undrain'; readonly node: string; readonly cluster: ClusterChoice }
   | ({ readonly kind: 'rebalance'; readonly policy: PolicyName; readonly cluster: ClusterChoice } & Wait)
-  | { readonly kind: 'rotate-peer-key'; readonly namespace?: string; readonly cluster: ClusterChoice };
+  | { readonly kind: 'rotate-peer-key'; readonly namespace?: string; readonly cluster: ClusterChoice }
+  | {
+      readonly kind: 'certs';
+      readonly act: CertsAct;
+      /** Where Sallyport runs; absent: it is looked for. */
+      readonly namespace?: string;
+      readonly cluster: ClusterChoice;
+    };
+
+export const CERTS_ACTIONS = ['status', 'rotate'] as const;
+
+/** What is done with the webhook's certificates. */
+export type CertsAct =
+  | { readonly action: 'status'; readonly format: StatusFormat }
+  | ({ readonly action: 'rotate'; readonly what: RotationWish } & Wait);
 
 /** A policy as a person names it; without a kind it may be of either. */
 export interface PolicyName {

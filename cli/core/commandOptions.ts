@@ -34,5 +34,13 @@ export const COMMAND_OPTIONS: Readonly<Record<CommandName, OptionTable>> = {
   drain: { ...HELP, ...CLUSTER, ...WAIT },
   undrain: { ...HELP, ...CLUSTER },
   rebalance: { ...HELP, ...CLUSTER, ...WAIT },
+  certs: {
+    ...HELP,
+    ...CLUSTER,
+    ...OUTPUT,
+    ...WAIT,
+    namespace: { type: 'string', short: 'n' },
+    ca: { type: 'boolean' },
+  },
   'rotate-peer-key': { ...HELP, ...CLUSTER, namespace: { type: 'string', short: 'n' } },
 };

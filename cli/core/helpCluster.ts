@@ -1,10 +1,10 @@
 /** The pages of the commands that look at a cluster or ask something of it. */
 
-const CLUSTER_OPTIONS = `      --kubeconfig FILE   which kubeconfig (default: KUBECONFIG, then ~/.kube/config)
+export const CLUSTER_OPTIONS = `      --kubeconfig FILE   which kubeconfig (default: KUBECONFIG, then ~/.kube/config)
       --context NAME      which of its contexts
   -h, --help              this page`;
 
-const WAIT_OPTIONS = `      --wait              stay until it is done, and say what happens on the way
+export const WAIT_OPTIONS = `      --wait              stay until it is done, and say what happens on the way
       --timeout TIME      how long to stay at the most, such as 90s or 10m (default 5m); needs --wait`;
 
 const ACT_EXIT_CODES = `exit codes:

@@ -58,6 +58,11 @@ function parseFor(command: CommandName, words: WordReader): Command {
       const namespace = words.text('namespace');
       return { kind: 'rotate-peer-key', cluster, ...(namespace === undefined ? {} : { namespace }) };
     }
+    case 'certs': {
+      const namespace = words.text('namespace');
+      const act = words.certs(STATUS_FORMATS);
+      return { kind: 'certs', cluster, act, ...(namespace === undefined ? {} : { namespace }) };
+    }
     default:
       return command satisfies never;
   }

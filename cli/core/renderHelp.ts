@@ -1,5 +1,6 @@
 /** The page of a command, or the one that lists them all. */
 import type { CommandName } from './command.ts';
+import { HELP_CERTS } from './helpCerts.ts';
 import {
   HELP_DRAIN,
   HELP_REBALANCE,
@@ -25,6 +26,7 @@ ask something of it:
   undrain           let it hold some again
   rebalance         spread a policy's addresses evenly over the gateways
   rotate-peer-key   change the key that agents prove themselves to each other with
+  certs             the webhook's certificates: what they are and who trusts them; a new one
 
   sallyport COMMAND --help      a page on each, with examples
   sallyport --version           which release this is
@@ -41,6 +43,7 @@ const PAGES: Readonly<Record<CommandName, string>> = {
   undrain: HELP_UNDRAIN,
   rebalance: HELP_REBALANCE,
   'rotate-peer-key': HELP_ROTATE_PEER_KEY,
+  certs: HELP_CERTS,
 };
 
 export function renderHelp(topic: CommandName | undefined): string {

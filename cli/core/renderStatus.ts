@@ -1,10 +1,10 @@
 /** The cluster's status as tables for people or JSON for programs. */
 import type { ClusterStatus } from './clusterStatus.ts';
 import type { StatusFormat } from './command.ts';
+import { renderTable } from './renderTable.ts';
 
 /** Raised where a field had to change its meaning; docs/cli.md has the shape. */
 const FORMAT_VERSION = 1;
-const GAP = '  ';
 
 export function renderStatus(status: ClusterStatus, format: StatusFormat): string {
   if (format === 'json') return `${JSON.stringify(renderDocument(status), undefined, 2)}\n`;
@@ -54,19 +54,4 @@ function renderPolicies({ policies }: ClusterStatus): string {
 
 function yesNo(value: boolean): string {
   return value ? 'yes' : 'no';
-}
-
-/** Columns as wide as their widest cell; an empty cell is a dash, so that columns can be counted. */
-function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [head, ...rows.map((row) => row.map((cell) => (cell === '' ? '-' : cell)))];
-  const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join(GAP)
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
-    .join('');
 }

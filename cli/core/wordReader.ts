@@ -5,7 +5,15 @@ import type { Cidr } from '../../policy/model.ts';
 import type { PolicyKind } from '../../policy/names.ts';
 import { POLICY_ADDRESSES_MAX } from '../../policy/parsePolicy.ts';
 import { DEFAULT_RULE_SETTINGS, type RuleSettings } from '../../policy/rules.ts';
-import type { ClusterChoice, FactsChoice, PolicyName, Wait } from './command.ts';
+import {
+  CERTS_ACTIONS,
+  type CertsAct,
+  type ClusterChoice,
+  type FactsChoice,
+  type PolicyName,
+  type StatusFormat,
+  type Wait,
+} from './command.ts';
 
 /** The words of one command, split: options by their long names, and the rest in order. */
 export interface SplitWords {
@@ -161,6 +169,18 @@ export class WordReader {
     if (!(timeoutMs > 0 && timeoutMs <= TIMEOUT_MAX_MS))
       this.#problems.push(`--timeout is ${text}; write for example 90s or 5m, at most 24h`);
     return { wait, timeoutMs };
+  }
+
+  certs(formats: readonly [StatusFormat, ...StatusFormat[]]): CertsAct {
+    const word = this.one('what to do (status or rotate)');
+    const action = CERTS_ACTIONS.find((known) => known === word);
+    if (action === undefined) this.#problems.push(`certs ${word}: it may be ${CERTS_ACTIONS.join(' or ')}`);
+    const others = action === 'rotate' ? ['output'] : ['ca', 'wait', 'timeout'];
+    for (const option of others)
+      if (this.#words.values[option] !== undefined)
+        this.#problems.push(`--${option} is not for certs ${action ?? word}`);
+    if (action === 'rotate') return { action, what: this.flag('ca') ? 'ca' : 'leaf', ...this.wait() };
+    return { action: 'status', format: this.format(formats) };
   }
 
   policy(): PolicyName {

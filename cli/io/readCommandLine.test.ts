@@ -78,6 +78,19 @@ const COMMANDS: readonly { readonly line: string; readonly command: unknown }[] 
   },
   { line: 'rotate-peer-key', command: { kind: 'rotate-peer-key', cluster } },
   { line: 'rotate-peer-key -n s', command: { kind: 'rotate-peer-key', cluster, namespace: 's' } },
+  { line: 'certs status', command: { kind: 'certs', cluster, act: { action: 'status', format: 'text' } } },
+  {
+    line: 'certs status -o json -n s',
+    command: { kind: 'certs', cluster, namespace: 's', act: { action: 'status', format: 'json' } },
+  },
+  {
+    line: 'certs rotate',
+    command: { kind: 'certs', cluster, act: { action: 'rotate', what: 'leaf', ...patience } },
+  },
+  {
+    line: 'certs rotate --ca --wait --timeout 2m',
+    command: { kind: 'certs', act: { action: 'rotate', what: 'ca', wait: true, timeoutMs: 120_000 } },
+  },
   { line: '--help', command: { kind: 'help' } },
   { line: 'help drain', command: { kind: 'help', topic: 'drain' } },
   { line: 'validate -h', command: { kind: 'help', topic: 'validate' } },
@@ -125,6 +138,13 @@ test.each([
   { line: 'rebalance pod/a', message: 'pod/a is no policy' },
   { line: 'rebalance cegp/a/b', message: 'cegp/a/b is no policy' },
   { line: 'rotate-peer-key --namespace=', message: '--namespace is empty' },
+  { line: 'certs', message: 'what to do (status or rotate) is missing' },
+  { line: 'certs renew', message: 'certs renew: it may be status or rotate' },
+  { line: 'certs status rotate', message: '"rotate" is one word too many' },
+  { line: 'certs status --ca', message: '--ca is not for certs status' },
+  { line: 'certs status --wait', message: '--wait is not for certs status' },
+  { line: 'certs rotate -o json', message: '--output is not for certs rotate' },
+  { line: 'certs rotate --timeout 5m', message: 'add --wait' },
   { line: 'help me', message: '"me" is no command' },
 ])('"$line" is refused: $message', ({ line, message }) => {
   const refusal = read(line);

@@ -1,6 +1,7 @@
 /** The commands that work on a cluster. Imported only when one of them runs, see connectCluster.ts. */
 import type { Command } from '../core/command.ts';
 import { connectCluster } from './connectCluster.ts';
+import { runCerts } from './runCerts.ts';
 import { runDrain, runUndrain } from './runDrain.ts';
 import { runRebalance } from './runRebalance.ts';
 import { runRotatePeerKey } from './runRotatePeerKey.ts';
@@ -9,7 +10,7 @@ import type { Surroundings } from './runValidate.ts';
 
 export type ClusterCommand = Extract<
   Command,
-  { readonly kind: 'status' | 'drain' | 'undrain' | 'rebalance' | 'rotate-peer-key' }
+  { readonly kind: 'status' | 'drain' | 'undrain' | 'rebalance' | 'rotate-peer-key' | 'certs' }
 >;
 
 export async function runClusterCommand(
@@ -29,6 +30,8 @@ export async function runClusterCommand(
         return await runRebalance(command, { cluster, terminal });
       case 'rotate-peer-key':
         return await runRotatePeerKey(command, cluster, terminal);
+      case 'certs':
+        return await runCerts(command, cluster, terminal);
       default:
         return command satisfies never;
     }

@@ -41,7 +41,8 @@ async function run(command: Command, around: Surroundings): Promise<number> {
     case 'drain':
     case 'undrain':
     case 'rebalance':
-    case 'rotate-peer-key': {
+    case 'rotate-peer-key':
+    case 'certs': {
       const { runClusterCommand } = await import('./runClusterCommand.ts');
       return runClusterCommand(command, around);
     }

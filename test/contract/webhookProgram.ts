@@ -34,6 +34,8 @@ export interface WebhookProgram {
 export async function startWebhookProgram(
   { kubeconfigPath }: Pick<ApiServer, 'kubeconfigPath'>,
   podName: string,
+  /** Environment beside the usual, or in its place. */
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<WebhookProgram> {
   const port = await freePort();
   let log = '';
@@ -48,6 +50,7 @@ export async function startWebhookProgram(
       CERT_SECRET: 'webhook-cert',
       VALIDATING_CONFIGURATION: 'sallyport',
       MUTATING_CONFIGURATION: 'sallyport',
+      ...settings,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -130,7 +133,11 @@ export async function createGateway(client: KubeClient): Promise<void> {
 }
 
 /** As the chart installs them, but for the address; without a caBundle, which is the program's to write. */
-export async function createConfigurations(client: KubeClient, port: number): Promise<void> {
+export async function createConfigurations(
+  client: KubeClient,
+  port: number,
+  metadata: { readonly name: string } & Readonly<Record<string, unknown>> = { name: 'sallyport' },
+): Promise<void> {
   const rules = [CILIUM_EGRESS_GATEWAY_POLICY, EGRESS_POLICY].map(({ group, version, plural }) => ({
     apiGroups: [group],
     apiVersions: group === CILIUM_GROUP ? [version, 'v2'] : [version],
@@ -138,7 +145,7 @@ export async function createConfigurations(client: KubeClient, port: number): Pr
     resources: [plural],
   }));
   const webhook = (endpoint: string, failurePolicy: string) => ({
-    name: `${endpoint}.sallyport.dev`,
+    name: `${endpoint}.${metadata.name}.dev`,
     clientConfig: { url: `https://${HOST}:${port}/${endpoint}` },
     admissionReviewVersions: ['v1'],
     sideEffects: 'None',
@@ -146,7 +153,6 @@ export async function createConfigurations(client: KubeClient, port: number): Pr
     failurePolicy,
     rules,
   });
-  const metadata = { name: 'sallyport' };
   const configurations = [
     ['validatingwebhookconfigurations', webhook('validate', 'Fail')],
     ['mutatingwebhookconfigurations', webhook('mutate', 'Ignore')],

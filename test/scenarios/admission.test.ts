@@ -13,7 +13,7 @@ import { type LoadReport, type ReviewLoad, startReviewLoad } from './reviewLoad.
 const PER_SECOND = 50;
 /** Each keeps four connections; a review that waits for another one's answer would be slow, not lost. */
 const CLIENTS = 8;
-/** The webhook looks at its Secret twice a minute, and serves a new leaf a round after it was trusted. */
+/** A new CA stands for a while before it signs, and before the old one goes; a rotation before may have to end first. */
 const ROTATION = { timeoutMs: 120_000 };
 const WEBHOOK = 'deploy/sallyport-webhook';
 const SECRET = 'sallyport-webhook-cert';

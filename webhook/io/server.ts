@@ -2,7 +2,6 @@
  * The HTTPS server around the routes: certificates that change while it runs, connections that are bounded in number and
  * in slowness, and an end that loses no request.
  */
-import { X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
@@ -113,10 +112,7 @@ export function createWebhookServer(options: WebhookServerOptions): WebhookServe
   };
   return {
     listen: () => listen(server, options),
-    useCertificate: (pair) => {
-      apply({ pair });
-      options.metrics.certificateLoaded(new X509Certificate(pair.certPem).validToDate.getTime());
-    },
+    useCertificate: (pair) => apply({ pair }),
     useClientBundle: (clientBundle) => apply({ clientBundle }),
     drain: async () => {
       state.draining = true;
