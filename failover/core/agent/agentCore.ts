@@ -15,13 +15,14 @@ import type { Assignment } from '../ownership/addresses.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { VoterConfig } from '../ownership/voterConfig.ts';
 import { NO_PEER_KEYS, type PeerKeyIds } from '../peerKeys.ts';
+import { remember } from '../remember.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import type { Claim } from './holders.ts';
+import { NodePlanner } from './nodePlanner.ts';
 import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
-import { type Holder, planNode } from './planNode.ts';
+import type { Holder } from './planNode.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
-import { selectPods } from './selectPods.ts';
 
 /** What the ownership thread says of this node, all of it confirmed. */
 export interface OwnershipReport {
@@ -65,6 +66,37 @@ export interface AgentState {
   readonly lastReport: string;
   readonly lastAssigned: string;
   readonly lastWord: string;
+  /** Changes how long decisions take, and nothing else. */
+  readonly memory: AgentMemory;
+}
+
+interface AgentMemory {
+  readonly planner: NodePlanner;
+  assigned(
+    egressIps: AgentView['egressIps'],
+    confirmed: AgentState['confirmed'],
+  ): Said<ReadonlyMap<string, Assignment>>;
+  word(egressIps: AgentView['egressIps'], gatewayNodes: AgentView['gatewayNodes']): Said<ApiWord>;
+}
+
+/** A value and, to tell it from the one before, its text. */
+interface Said<T> {
+  readonly value: T;
+  readonly text: string;
+}
+
+function openMemory(): AgentMemory {
+  return {
+    planner: new NodePlanner(),
+    assigned: remember((...inputs: Parameters<AgentMemory['assigned']>) => {
+      const value = assignmentsOf(...inputs);
+      return { value, text: JSON.stringify([...value]) };
+    }),
+    word: remember((...[egressIps, gatewayNodes]: Parameters<AgentMemory['word']>) => {
+      const value = wordOf({ egressIps, gatewayNodes });
+      return { value, text: JSON.stringify(value) };
+    }),
+  };
 }
 
 export type AgentEvent =
@@ -111,6 +143,7 @@ export function initialAgent(
     lastReport: '',
     lastAssigned: '',
     lastWord: '',
+    memory: openMemory(),
   };
 }
 
@@ -185,7 +218,12 @@ function reconcileApply(state: AgentState, view: AgentView): AgentStep {
   if (!state.applyWanted || state.applying !== undefined) return { state, effects: [] };
   const { holders, recalled, ownership } = state;
   const heard = forgetGone(state.heard, view);
-  const plan = planNode(view, selectPods(view), { holdings: ownership.holdings, heard, holders, recalled });
+  const plan = state.memory.planner.plan(view, {
+    holdings: ownership.holdings,
+    heard,
+    holders,
+    recalled,
+  });
   return {
     state: { ...state, heard, applying: plan.versions, applyWanted: false, holders: plan.holders },
     effects: [{ kind: 'apply', plan: plan.dataPlane }],
@@ -199,10 +237,8 @@ function forgetGone(heard: AgentState['heard'], { egressIps }: AgentView): Agent
 
 /** The ownership thread hears of assignments whose ports are in the kernel: whoever sends here has to find its way. */
 function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
-  const assignments = assignmentsOf(view, state.confirmed);
-  const assigned = JSON.stringify([...assignments]);
-  const word = wordOf(view);
-  const said = JSON.stringify(word);
+  const { value: assignments, text: assigned } = state.memory.assigned(view.egressIps, state.confirmed);
+  const { value: word, text: said } = state.memory.word(view.egressIps, view.gatewayNodes);
   const effects: AgentEffect[] = [];
   if (said !== state.lastWord) effects.push({ kind: 'state', ...word });
   if (assigned !== state.lastAssigned) effects.push({ kind: 'assign', assignments });
@@ -211,7 +247,8 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
   const { observed, ownership, confirmed, health, peerKeys } = state;
-  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys });
+  const selection = state.memory.planner.select(view);
+  const report = reportNode({ view, selection, observed, ownership, confirmed, health, peerKeys });
   const text = JSON.stringify(report);
   if (text === state.lastReport) return { state, effects: [] };
   return { state: { ...state, lastReport: text }, effects: [{ kind: 'report', report }] };

@@ -9,7 +9,7 @@ import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import { demandOf } from './planNode.ts';
-import { selectPods } from './selectPods.ts';
+import type { PodSelection } from './selectPods.ts';
 
 /** What `failover/io` reads from the node itself. */
 export interface ObservedNode {
@@ -62,14 +62,14 @@ const MINIMUM_DEMAND_PORTS = 64;
 
 export function reportNode(known: {
   readonly view: AgentView;
+  readonly selection: PodSelection;
   readonly observed: ObservedNode;
   readonly ownership: OwnershipReport;
   readonly confirmed: ReadonlyMap<string, number>;
   readonly health: Health | undefined;
   readonly peerKeys: PeerKeyIds;
 }): NodeReport {
-  const { view, observed, ownership, health, peerKeys } = known;
-  const selection = selectPods(view);
+  const { view, selection, observed, ownership, health, peerKeys } = known;
   return {
     session: ownership.session,
     ...(observed.underlay === undefined ? {} : { underlay: observed.underlay }),
