@@ -1,9 +1,8 @@
 /** A node's view of a large cluster, the same in every run: what its agent plans and programs from. */
 import type { AgentView, LocalPod } from '../../failover/core/agent/agentView.ts';
-import type { Holder } from '../../failover/core/agent/planNode.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
 import type { EgressIp, PortBlock } from '../../failover/core/egressIp.ts';
-import type { GatewayNode } from '../../failover/core/gatewayNode.ts';
+import type { AddressStatement, GatewayNode } from '../../failover/core/gatewayNode.ts';
 import { egressIpName, makeAddress } from '../../policy/address.ts';
 import { makeCidr } from '../../policy/cidr.ts';
 import type { Address, NodeFacts, Policy } from '../../policy/model.ts';
@@ -54,6 +53,12 @@ export function bigClusterView(uplink: string): AgentView {
     gatewayNodes: new Map(indices.map((index) => [nodeName(index), gatewayNode(index, uplink)])),
     serviceCidrs: [makeCidr(4, 0x0a60_0000n, 16)],
   };
+}
+
+/** One more pod of the node that the view is of; its policy's address has ports here already. */
+export function waitingPod(): readonly [name: string, pod: LocalPod] {
+  const { addresses: _, ...pod } = podOf(0);
+  return ['waiting', { ...pod, name: 'waiting', addresses: [makeAddress(4, podNetwork(0) + 200n)] }];
 }
 
 function nodeFacts(index: number): NodeFacts {
@@ -112,7 +117,7 @@ function egressIps(): ReadonlyMap<string, EgressIp> {
         address: egressAddress(index),
         policies: owners,
         epoch: 1,
-        order: [{ gateway: gatewayName(index), session: 1 }],
+        order: [gatewayName(index), gatewayName(index + 1)].map((gateway) => ({ gateway, session: 1 })),
         fence: [],
         blocksVersion: 1,
         blocks,
@@ -139,7 +144,7 @@ function gatewayNode(index: number, uplink: string): GatewayNode {
     dataPlaneMessage: '',
     healthy: true,
     healthMessage: '',
-    addresses: [],
+    addresses: index >= 1 && index <= GATEWAYS ? statements(index) : [],
     dead: [],
     voterConfig: { version: 0, sets: [] },
     demand: [],
@@ -148,12 +153,27 @@ function gatewayNode(index: number, uplink: string): GatewayNode {
   };
 }
 
-/** Where each address is, as the planning before left it. */
-export function holdersOf(view: AgentView): ReadonlyMap<string, Holder> {
-  return new Map(
-    [...view.egressIps.values()].map(({ name, order }) => [
-      name,
-      { node: order[0]?.gateway ?? '', blocksVersion: 1 },
-    ]),
+/** Each gateway forwards for all addresses and answers for its own. */
+function statements(index: number): readonly AddressStatement[] {
+  return Array.from({ length: EGRESS_IPS }, (_, at) => ({
+    address: egressAddress(at),
+    state: gatewayName(at) === nodeName(index) ? 'Answering' : 'Standby',
+    epoch: 1,
+    index: 0,
+    session: 1,
+    blocksVersion: 1,
+  }));
+}
+
+/** The watch event of a move: the `at`th address is answered for by the next gateway, by a higher right. */
+export function moved(view: AgentView, at: number): AgentView {
+  const name = gatewayName(at + 1);
+  const gateway = view.gatewayNodes.get(name);
+  if (gateway === undefined) return view;
+  const { value } = egressAddress(at);
+  const addresses = gateway.addresses.map(
+    (it): AddressStatement =>
+      it.address.value === value ? { ...it, state: 'Answering', epoch: 1, index: 1 } : it,
   );
+  return { ...view, gatewayNodes: new Map(view.gatewayNodes).set(name, { ...gateway, addresses }) };
 }

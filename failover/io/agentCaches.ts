@@ -25,6 +25,7 @@ import type { EgressIp } from '../core/egressIp.ts';
 import type { GatewayNode } from '../core/gatewayNode.ts';
 import { parseEgressIp } from '../core/parseEgressIp.ts';
 import { parseGatewayNode } from '../core/parseGatewayNode.ts';
+import { remember } from '../core/remember.ts';
 
 export interface AgentCaches {
   stop(): Promise<void>;
@@ -95,6 +96,13 @@ export function startAgentCaches(options: AgentCachesOptions): AgentCaches {
   );
   // Kubernetes before 1.33 has no such kind; there the networks have to be configured.
   const serviceNetworks = open<readonly Cidr[]>(SERVICE_CIDRS, readServiceCidr, { absentIsEmpty: true });
+  const allPolicies = remember(
+    (...kinds: readonly ReadonlyMap<string, Policy>[]) => new Map(kinds.flatMap((it) => [...it])),
+  );
+  const allNetworks = remember((found: ReadonlyMap<string, readonly Cidr[]>) => [
+    ...options.serviceCidrs,
+    ...[...found.values()].flat(),
+  ]);
   const view = (): AgentView => ({
     node,
     self,
@@ -102,10 +110,10 @@ export function startAgentCaches(options: AgentCachesOptions): AgentCaches {
     nodes: nodes.items(),
     namespaces: namespaces.items(),
     pods: pods.items(),
-    policies: new Map([...cilium.items(), ...own.items()]),
+    policies: allPolicies(cilium.items(), own.items()),
     egressIps: egressIps.items(),
     gatewayNodes: gatewayNodes.items(),
-    serviceCidrs: [...options.serviceCidrs, ...[...serviceNetworks.items().values()].flat()],
+    serviceCidrs: allNetworks(serviceNetworks.items()),
   });
   return {
     async stop() {

@@ -24,6 +24,7 @@ import { statedRights } from '../core/agent/ownershipInput.ts';
 import type { Ports } from '../core/agent/portDemand.ts';
 import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
 import type { DataPlane } from '../core/dataPlane.ts';
+import { remember } from '../core/remember.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
 import type { LeaseHeart } from './leaseHeart.ts';
 import type { OrderJoiner } from './orderJoiner.ts';
@@ -87,6 +88,10 @@ class Runner implements AgentRunner {
   #handedOver = false;
   #peers = '';
   #rights = '';
+  readonly #rightsOf = remember(
+    (egressIps: AgentView['egressIps'], gatewayNodes: AgentView['gatewayNodes']) =>
+      statedRights({ egressIps, gatewayNodes }),
+  );
 
   constructor(options: AgentRunnerOptions) {
     this.#options = options;
@@ -192,7 +197,7 @@ class Runner implements AgentRunner {
   }
 
   #tellRights(view: AgentView): void {
-    const rights = statedRights(view);
+    const rights = this.#rightsOf(view.egressIps, view.gatewayNodes);
     const text = JSON.stringify([...rights]);
     if (text === this.#rights) return;
     this.#rights = text;

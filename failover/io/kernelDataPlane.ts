@@ -5,13 +5,14 @@
  */
 import { formatAddress } from '../../policy/address.ts';
 import type { DataPlane, KernelOutcome, NodeDataPlane } from '../core/dataPlane.ts';
-import { diffElements } from '../core/dataplane/diffElements.ts';
+import { diffElements, diffInPieces } from '../core/dataplane/diffElements.ts';
 import { type FastRoutes, renderFastRoutes } from '../core/dataplane/fastRoutes.ts';
 import { tokenElement } from '../core/dataplane/kernelCommands.ts';
-import type { KernelState } from '../core/dataplane/kernelState.ts';
+import { type KernelState, MANAGED_NAMES } from '../core/dataplane/kernelState.ts';
 import type { ParsedTables } from '../core/dataplane/parseTables.ts';
-import { holdersIn, renderElements } from '../core/dataplane/renderElements.ts';
-import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
+import { HOLDER_MAPS, holdersIn, indicesIn } from '../core/dataplane/renderElements.ts';
+import { nothingRendered, type RenderedPlan, renderNext } from '../core/dataplane/renderedPlan.ts';
+import { renderStaticRuleset, type StaticRuleset } from '../core/dataplane/staticRuleset.ts';
 import { cleanKernel } from './cleanKernel.ts';
 import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
 import { ensurePeers, ensureTunnel, readMtu, type TunnelOptions } from './iproute.ts';
@@ -81,10 +82,10 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
       });
     },
     async readCounters() {
-      return { packets: (await nftables.read()).counters };
+      return { packets: (await nftables.read([]))?.counters ?? {} };
     },
     async readHolders() {
-      return holdersIn((await nftables.read()).state);
+      return holdersIn((await nftables.read(HOLDER_MAPS))?.state ?? NO_STATE);
     },
     close: () => session.close(),
     cleanup: () => cleanKernel(runner),
@@ -103,13 +104,21 @@ interface Parts {
 
 /** What the kernel holds, as read or as written last: reading it again is what an apply would mostly cost. */
 interface KnownKernel {
+  readonly uplinkMtu: number;
+  /** The tunnel's forwarding entries, as text; undefined: not looked at yet. */
+  readonly peers: string | undefined;
+  readonly fast: FastRoutes;
+  /** Undefined: nothing was written yet since it was read. */
+  readonly rendered: RenderedPlan | undefined;
+  readonly read: ReadKernel;
+}
+
+interface ReadKernel {
   readonly state: KernelState;
   /** The rules that have to be written before any element; empty: they are there. */
   readonly rules: string;
-  /** The tunnel's forwarding entries, as text; undefined: not looked at yet. */
-  readonly peers: string | undefined;
-  readonly uplinkMtu: number;
-  readonly fast: FastRoutes;
+  /** They take the rules of all chains away. */
+  readonly emptied: boolean;
 }
 
 /** The tunnel and the ways into it, and whether the rules are there. */
@@ -126,11 +135,29 @@ async function makeGround({
   if (outcome.kind !== 'ok') return { outcome };
   const fast = await fastPath.read(uplinkMtu);
   const capable = await fastPath.capable();
+  const tables = await nftables.read(MANAGED_NAMES);
+  if (tables === undefined)
+    return { outcome: { kind: 'unknown', message: 'nft did not say what the tables hold' } };
   const rules = renderStaticRuleset({ ...tunnel, uplinkMtu, fastPath: capable });
-  const tables = await nftables.read();
-  const upToDate = isUpToDate(tables, rules.fingerprint, capable);
-  // Indices that packets on their way carry are kept even where the rules are written anew.
-  return { state: tables.state, rules: upToDate ? '' : rules.text, peers: undefined, uplinkMtu, fast };
+  return {
+    uplinkMtu,
+    peers: undefined,
+    fast,
+    rendered: undefined,
+    read: compareRules(tables, rules, capable),
+  };
+}
+
+function compareRules({ state, chains }: ParsedTables, rules: StaticRuleset, fastPath: boolean): ReadKernel {
+  const has = (names: readonly string[]): boolean => names.every((name) => chains.has(name));
+  // A base chain goes with its device, so the rules count only while those of both devices are there.
+  const base = ['netdev into_tunnel', ...(fastPath ? ['inet fast_back'] : [])];
+  if (has([`inet ${rules.fingerprint}`, `netdev ${rules.fingerprint}`, ...base]))
+    return { state, rules: '', emptied: false };
+  if (has([`inet ${rules.layout}`, `netdev ${rules.layout}`]))
+    return { state, rules: rules.renewal(chains), emptied: true };
+  // Indices that packets on their way carry are kept even where all is written anew.
+  return { state, rules: rules.text, emptied: false };
 }
 
 /** The same state but for what follows from the routes. */
@@ -139,10 +166,13 @@ async function followRoutes(
   before: KnownKernel,
 ): Promise<KnownKernel | undefined> {
   const fast = await fastPath.read(before.uplinkMtu);
-  const elements = new Map([...before.state.elements, ...renderFastRoutes(fast)]);
-  const state = { ...before.state, elements };
-  const outcome = await session.run(diffElements(before.state, state));
-  return outcome.kind === 'ok' ? { ...before, state, fast } : undefined;
+  if (before.rendered === undefined) return { ...before, fast };
+  const [current, desired] = [before.fast, fast].map((it) => ({
+    elements: new Map(renderFastRoutes(it)),
+    chains: NO_STATE.chains,
+  }));
+  const outcome = await session.run(diffElements(current ?? NO_STATE, desired ?? NO_STATE));
+  return outcome.kind === 'ok' ? { ...before, fast } : undefined;
 }
 
 async function applyPlan(
@@ -153,17 +183,45 @@ async function applyPlan(
   const peers = JSON.stringify(plan.peers.map(({ mac, address }) => [mac, formatAddress(address)]));
   const meshed: KernelOutcome = peers === before.peers ? { kind: 'ok' } : await ensurePeers(runner, plan);
   if (meshed.kind !== 'ok') return { known: undefined, outcome: meshed };
-  const rendered = renderElements(plan, before.state);
-  const tokens = new Map([[tokenElement(token), '']]);
-  const elements = new Map([...rendered.elements, ...renderFastRoutes(before.fast)]);
-  const state = { ...rendered, elements: elements.set('netdev tokens', tokens) };
-  const changes = before.rules + diffElements(before.rules === '' ? before.state : NO_STATE, state);
-  const outcome = await session.run(changes);
-  return { known: outcome.kind === 'ok' ? { ...before, state, rules: '', peers } : undefined, outcome };
+  const { rendered, transactions } =
+    before.rendered === undefined ? planFirst(plan, before, token) : planNext(plan, before.rendered);
+  const outcome = await runAll(session, transactions);
+  return { known: outcome.kind === 'ok' ? { ...before, peers, rendered } : undefined, outcome };
 }
 
-/** A base chain goes with its device, so the rules count only while those of both devices are there. */
-function isUpToDate({ chains }: ParsedTables, fingerprint: string, fastPath: boolean): boolean {
-  const names = [`inet ${fingerprint}`, `netdev ${fingerprint}`, 'netdev into_tunnel'];
-  return [...names, ...(fastPath ? ['inet fast_back'] : [])].every((name) => chains.has(name));
+interface PlannedChange {
+  readonly rendered: RenderedPlan;
+  readonly transactions: Iterable<string>;
+}
+
+/** Against what was read from the kernel. */
+function planFirst(plan: NodeDataPlane, { read, fast }: KnownKernel, token: Uint8Array): PlannedChange {
+  const { rendered, desired } = renderNext(nothingRendered(indicesIn(read.state, plan.peers)), plan);
+  const tokens = new Map([[tokenElement(token), '']]);
+  const elements = new Map([...desired.elements, ...renderFastRoutes(fast)]).set('netdev tokens', tokens);
+  const { rules, emptied } = read;
+  const current = rules === '' || emptied ? read.state : NO_STATE;
+  const pieces = diffInPieces(current, { ...desired, elements }, { emptied });
+  return { rendered, transactions: withFirst(rules, pieces) };
+}
+
+function* withFirst(rules: string, pieces: Iterable<string>): Generator<string> {
+  let before = rules;
+  for (const piece of pieces) {
+    yield before + piece;
+    before = '';
+  }
+}
+
+function planNext(plan: NodeDataPlane, before: RenderedPlan): PlannedChange {
+  const { rendered, current, desired } = renderNext(before, plan);
+  return { rendered, transactions: diffInPieces(current, desired) };
+}
+
+async function runAll(session: NftSession, transactions: Iterable<string>): Promise<KernelOutcome> {
+  for (const transaction of transactions) {
+    const outcome = await session.run(transaction);
+    if (outcome.kind !== 'ok') return outcome;
+  }
+  return { kind: 'ok' };
 }

@@ -4,7 +4,7 @@
  */
 
 import type { KernelOutcome } from '../core/dataPlane.ts';
-import { TABLE } from '../core/dataplane/kernelState.ts';
+import { MANAGED, type ManagedName, qualified } from '../core/dataplane/kernelState.ts';
 import { type ParsedTables, parseTables } from '../core/dataplane/parseTables.ts';
 import { readJson, runTool, type ToolRunner } from './runTool.ts';
 
@@ -12,13 +12,16 @@ import { readJson, runTool, type ToolRunner } from './runTool.ts';
 const QUEUE_LENGTH_MAX = 256;
 /** What nft and the kernel are given at the least: 23 MB did not fit 5 s on a busy machine. */
 const BYTES_PER_MS = 500;
+/** 48,000 ranges of ports take nft half a second of an idle processor, and agents start when nodes are busy. */
+const READING_MS = 25_000;
 /** What of a tool's complaint is worth keeping in a log line. */
 const MESSAGE_LENGTH_MAX = 400;
 
 export interface Nftables {
   /** One at a time, in the order asked. */
   run(transaction: string): Promise<KernelOutcome>;
-  read(): Promise<ParsedTables>;
+  /** Undefined: nft did not answer, or not in time, so nothing is known. */
+  read(names: readonly ManagedName[]): Promise<ParsedTables | undefined>;
 }
 
 export function createNftables(runner: ToolRunner): Nftables {
@@ -40,13 +43,33 @@ export function createNftables(runner: ToolRunner): Nftables {
       });
       return outcome;
     },
-    async read() {
-      const documents = await Promise.all(
-        ['inet', 'netdev'].map((family) => readJson(runner, ['nft', '-j', 'list', 'table', family, TABLE])),
-      );
-      return parseTables(documents);
-    },
+    read: (names) => readTables(runner, names),
   };
+}
+
+/**
+ * First what there is, without elements, then set by set: nft 1.0.6 fetches every element of a table for most other questions,
+ * that for a counter among them, and has an answer of a quarter of a gigabyte for a large cluster's.
+ */
+async function readTables(
+  runner: ToolRunner,
+  names: readonly ManagedName[],
+): Promise<ParsedTables | undefined> {
+  const patient = { ...runner, deadlineMs: runner.deadlineMs + READING_MS };
+  const list = (command: readonly string[]): Promise<unknown> => readJson(patient, ['nft', '-j', ...command]);
+  const outlines = await Promise.all(
+    ['inet', 'netdev'].map((family) => list(['-t', 'list', 'ruleset', family])),
+  );
+  if (outlines.includes(undefined)) return undefined;
+  const { state } = parseTables(outlines);
+  const sets = await Promise.all(
+    names
+      .filter((name) => state.elements.has(name))
+      .map((name) =>
+        list(['list', MANAGED[name].includes(' : ') ? 'map' : 'set', ...qualified(name).split(' ')]),
+      ),
+  );
+  return sets.includes(undefined) ? undefined : parseTables([...outlines, ...sets]);
 }
 
 async function transact(runner: ToolRunner, transaction: string): Promise<KernelOutcome> {

@@ -228,7 +228,7 @@ export class Gateways {
       if (message.kind === 'told')
         this.#change(gateway, message.address, (it) => only(hearTold(it, message)));
     }
-    const assignments = assignmentsOf(view, confirmedVersions(gateway));
+    const assignments = assignmentsOf(view.egressIps, confirmedVersions(gateway));
     for (const name of new Set([...assignments.keys(), ...gateway.addresses.keys()]))
       this.#reconcile(gateway, { name, assignment: assignments.get(name), nowMs });
   }

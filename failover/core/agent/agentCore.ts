@@ -15,15 +15,16 @@ import type { Assignment } from '../ownership/addresses.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { VoterConfig } from '../ownership/voterConfig.ts';
 import { NO_PEER_KEYS, type PeerKeyIds } from '../peerKeys.ts';
+import { remember } from '../remember.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import type { Claim } from './holders.ts';
+import { NodePlanner } from './nodePlanner.ts';
 import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
-import { type Holder, planNode } from './planNode.ts';
+import type { Holder } from './planNode.ts';
 import { growDemand, type Ports } from './portDemand.ts';
 import { forgetTaken, NO_RETURNS, ownBlocks, type PortReturns, returnIdle } from './portReturns.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
-import { selectPods } from './selectPods.ts';
 
 /** What the ownership thread says of this node, all of it confirmed. */
 export interface OwnershipReport {
@@ -77,6 +78,37 @@ export interface AgentState {
   readonly lastReport: string;
   readonly lastAssigned: string;
   readonly lastWord: string;
+  /** Changes how long decisions take, and nothing else. */
+  readonly memory: AgentMemory;
+}
+
+interface AgentMemory {
+  readonly planner: NodePlanner;
+  assigned(
+    egressIps: AgentView['egressIps'],
+    confirmed: AgentState['confirmed'],
+  ): Said<ReadonlyMap<string, Assignment>>;
+  word(egressIps: AgentView['egressIps'], gatewayNodes: AgentView['gatewayNodes']): Said<ApiWord>;
+}
+
+/** A value and, to tell it from the one before, its text. */
+interface Said<T> {
+  readonly value: T;
+  readonly text: string;
+}
+
+function openMemory(): AgentMemory {
+  return {
+    planner: new NodePlanner(),
+    assigned: remember((...inputs: Parameters<AgentMemory['assigned']>) => {
+      const value = assignmentsOf(...inputs);
+      return { value, text: JSON.stringify([...value]) };
+    }),
+    word: remember((...[egressIps, gatewayNodes]: Parameters<AgentMemory['word']>) => {
+      const value = wordOf({ egressIps, gatewayNodes });
+      return { value, text: JSON.stringify(value) };
+    }),
+  };
 }
 
 export type AgentEvent =
@@ -129,6 +161,7 @@ export function initialAgent(
     lastReport: '',
     lastAssigned: '',
     lastWord: '',
+    memory: openMemory(),
   };
 }
 
@@ -230,7 +263,7 @@ function absorbUse(
     }),
   );
   const portDemand = growDemand(state.portDemand, { use, held });
-  const wanted = [...use.values()].includes(0) ? selectPods(view).wanted : new Set<string>();
+  const wanted = [...use.values()].includes(0) ? state.memory.planner.select(view).wanted : new Set<string>();
   const isWanted = (text: string): boolean => wanted.has(text);
   const { node } = view;
   const portReturns = returnIdle(state.portReturns, { node, egressIps, use, isWanted, nowMs });
@@ -271,7 +304,7 @@ function reconcileApply(state: AgentState, view: AgentView): AgentStep {
   const heard = forgetGone(state.heard, view);
   const givenBack = state.portReturns.given;
   const { holdings } = ownership;
-  const plan = planNode(view, selectPods(view), { holdings, heard, holders, recalled, givenBack });
+  const plan = state.memory.planner.plan(view, { holdings, heard, holders, recalled, givenBack });
   return {
     state: {
       ...state,
@@ -291,10 +324,8 @@ function forgetGone(heard: AgentState['heard'], { egressIps }: AgentView): Agent
 
 /** The ownership thread hears of assignments whose ports are in the kernel: whoever sends here has to find its way. */
 function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
-  const assignments = assignmentsOf(view, state.confirmed);
-  const assigned = JSON.stringify([...assignments]);
-  const word = wordOf(view);
-  const said = JSON.stringify(word);
+  const { value: assignments, text: assigned } = state.memory.assigned(view.egressIps, state.confirmed);
+  const { value: word, text: said } = state.memory.word(view.egressIps, view.gatewayNodes);
   const effects: AgentEffect[] = [];
   if (said !== state.lastWord) effects.push({ kind: 'state', ...word });
   if (assigned !== state.lastAssigned) effects.push({ kind: 'assign', assignments });
@@ -303,8 +334,17 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
   const { observed, ownership, confirmed, health, peerKeys, portDemand, returned, lastSession } = state;
-  const ports = { demand: portDemand, returned };
-  const report = reportNode({ view, observed, ownership, confirmed, health, peerKeys, ports, lastSession });
+  const report = reportNode({
+    view,
+    selection: state.memory.planner.select(view),
+    observed,
+    ownership,
+    confirmed,
+    health,
+    peerKeys,
+    ports: { demand: portDemand, returned },
+    lastSession,
+  });
   const text = JSON.stringify(report);
   if (text === state.lastReport) return { state, effects: [] };
   return { state: { ...state, lastReport: text }, effects: [{ kind: 'report', report }] };

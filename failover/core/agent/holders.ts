@@ -32,10 +32,15 @@ export function decideHolder(
   gatewayNodes: Iterable<GatewayNode>,
   heard: Iterable<Claim>,
 ): Claim | undefined {
+  return bestClaim(egressIp, [...stated(egressIp, gatewayNodes), ...heard]);
+}
+
+/** The same of claims that were found already. */
+export function bestClaim(egressIp: EgressIp, claims: Iterable<Claim>): Claim | undefined {
   if (egressIp.order.length === 0) return undefined;
   const named = [...egressIp.order, ...egressIp.fence];
   let best: Claim | undefined;
-  for (const claim of [...stated(egressIp, gatewayNodes), ...heard]) {
+  for (const claim of claims) {
     if (!isNamed(claim, named) && claim.right.epoch <= egressIp.epoch) continue;
     if (best === undefined || isBetter(claim, best)) best = claim;
   }
@@ -54,8 +59,13 @@ function isBetter(a: Claim, b: Claim): boolean {
 function stated(egressIp: EgressIp, gatewayNodes: Iterable<GatewayNode>): readonly Claim[] {
   return [...gatewayNodes].flatMap((gatewayNode) => {
     const statement = statementOf(gatewayNode, egressIp);
-    if (statement?.state !== 'Answering') return [];
-    const { epoch, index, session, blocksVersion } = statement;
-    return [{ node: gatewayNode.name, session, right: { epoch, index }, blocksVersion }];
+    return statement === undefined ? [] : (claimOf(gatewayNode, statement) ?? []);
   });
+}
+
+/** Undefined where the gateway does not say that it answers. */
+export function claimOf({ name }: GatewayNode, statement: AddressStatement): Claim | undefined {
+  if (statement.state !== 'Answering') return undefined;
+  const { epoch, index, session, blocksVersion } = statement;
+  return { node: name, session, right: { epoch, index }, blocksVersion };
 }

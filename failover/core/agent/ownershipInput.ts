@@ -17,7 +17,7 @@ export interface ApiWord {
 
 /** @param confirmed EgressIP name → the `blocksVersion` whose ports the own kernel forwards */
 export function assignmentsOf(
-  { egressIps }: AgentView,
+  egressIps: AgentView['egressIps'],
   confirmed: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, Assignment> {
   return new Map(
@@ -28,28 +28,31 @@ export function assignmentsOf(
   );
 }
 
-export function wordOf(view: AgentView): ApiWord {
+export function wordOf(view: Pick<AgentView, 'egressIps' | 'gatewayNodes'>): ApiWord {
   return { dead: deadSessions(view), released: releases(view) };
 }
 
 /** Address → the highest right that somebody states, through the API, to answer by. */
-export function statedRights({ egressIps, gatewayNodes }: AgentView): ReadonlyMap<string, Right> {
+export function statedRights({
+  egressIps,
+  gatewayNodes,
+}: Pick<AgentView, 'egressIps' | 'gatewayNodes'>): ReadonlyMap<string, Right> {
+  const assigned = new Set([...egressIps.values()].map(({ address }) => formatAddress(address)));
   const rights = new Map<string, Right>();
-  for (const egressIp of egressIps.values()) {
-    const text = formatAddress(egressIp.address);
-    for (const gateway of gatewayNodes.values()) {
-      const statement = statementOf(gateway, egressIp);
+  for (const { addresses } of gatewayNodes.values()) {
+    for (const { address, state, epoch, index } of addresses) {
+      if (state !== 'Answering') continue;
+      const text = formatAddress(address);
       const known = rights.get(text);
-      if (statement?.state !== 'Answering') continue;
-      if (known === undefined || compareRights(statement, known) > 0)
-        rights.set(text, { epoch: statement.epoch, index: statement.index });
+      if (assigned.has(text) && (known === undefined || compareRights({ epoch, index }, known) > 0))
+        rights.set(text, { epoch, index });
     }
   }
   return rights;
 }
 
 /** What other gateways concluded, and every session that its own gateway has followed by a later one. */
-function deadSessions({ gatewayNodes }: AgentView): readonly SessionRef[] {
+function deadSessions({ gatewayNodes }: Pick<AgentView, 'gatewayNodes'>): readonly SessionRef[] {
   const highest = new Map<string, number>();
   const add = ({ gateway, session }: SessionRef): void => {
     if (session > (highest.get(gateway) ?? 0)) highest.set(gateway, session);
@@ -61,7 +64,10 @@ function deadSessions({ gatewayNodes }: AgentView): readonly SessionRef[] {
   return [...highest].map(([gateway, session]) => ({ gateway, session }));
 }
 
-function releases({ egressIps, gatewayNodes }: AgentView): readonly Release[] {
+function releases({
+  egressIps,
+  gatewayNodes,
+}: Pick<AgentView, 'egressIps' | 'gatewayNodes'>): readonly Release[] {
   return [...egressIps.values()].flatMap((egressIp) =>
     egressIp.fence.flatMap((session) => {
       const gateway = gatewayNodes.get(session.gateway);

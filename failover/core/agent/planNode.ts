@@ -42,13 +42,17 @@ export interface KnownAnswers {
   readonly givenBack: ReadonlyMap<string, number>;
 }
 
+/** From the view alone, each time anew; nodePlanner.ts keeps up with changes. */
 export function planNode(view: AgentView, selection: PodSelection, known: KnownAnswers): NodePlan {
   const others = [...view.gatewayNodes.values()].filter(({ name }) => name !== view.node);
   const addresses: EgressAddressPlan[] = [];
   const versions = new Map<string, number>();
   const holders = new Map<string, Holder>();
   for (const egressIp of view.egressIps.values()) {
-    const holder = chooseHolder(view, egressIp, { ...known, others });
+    const text = formatAddress(egressIp.address);
+    const remote = decideHolder(egressIp, others, known.heard.get(text) ?? []);
+    const own = known.holdings.find(({ address }) => address === text);
+    const holder = chooseHolder(view, egressIp, { ...known, remote, own });
     versions.set(egressIp.name, egressIp.blocksVersion);
     if (holder !== undefined) holders.set(egressIp.name, holder);
     const usableAfter = known.givenBack.get(egressIp.name) ?? 0;
@@ -72,42 +76,48 @@ export function planNode(view: AgentView, selection: PodSelection, known: KnownA
  * Ourselves if we answer, else whoever says that it answers. Between a holder's release and its successor's word nobody
  * says so: then it stays where it was, because a gateway goes on forwarding when it has stopped answering.
  */
-function chooseHolder(
+export function chooseHolder(
   view: AgentView,
   egressIp: EgressIp,
-  known: KnownAnswers & { readonly others: readonly GatewayNode[] },
+  known: Pick<KnownAnswers, 'holders' | 'recalled'> & {
+    /** What another gateway says, and what our own kernel does. */
+    readonly remote: Claim | undefined;
+    readonly own: Holding | undefined;
+  },
 ): Holder | undefined {
-  const text = formatAddress(egressIp.address);
-  const remote = decideHolder(egressIp, known.others, known.heard.get(text) ?? []);
-  const own = known.holdings.find(({ address }) => address === text);
+  const { remote, own } = known;
   if (own !== undefined && (remote === undefined || compareRights(own.right, remote.right) >= 0)) {
     return { node: view.node, blocksVersion: egressIp.blocksVersion };
   }
   if (remote !== undefined) return { node: remote.node, blocksVersion: remote.blocksVersion };
   if (egressIp.order.length === 0) return undefined;
-  return known.holders.get(egressIp.name) ?? recallHolder(view, egressIp, known);
+  return known.holders.get(egressIp.name) ?? recallHolder(view, egressIp, known.recalled);
 }
 
 /**
  * Where this agent's former run sent: the kernel still knows the gateway's MAC, and our own last report whether it was
  * we. A gateway that has not stated which ports it forwards had them all in its kernel before.
  */
-function recallHolder(view: AgentView, egressIp: EgressIp, known: KnownAnswers): Holder | undefined {
-  const mac = known.recalled.get(formatAddress(egressIp.address));
+function recallHolder(
+  view: AgentView,
+  egressIp: EgressIp,
+  recalled: KnownAnswers['recalled'],
+): Holder | undefined {
+  const mac = recalled.get(formatAddress(egressIp.address));
   const ours = view.gatewayNodes.get(view.node);
+  const own = ours === undefined ? undefined : statementOf(ours, egressIp);
+  if (mac === undefined) {
+    return own?.state === 'Answering' ? { node: view.node, blocksVersion: own.blocksVersion } : undefined;
+  }
   for (const gateway of view.gatewayNodes.values()) {
+    if (gateway === ours || gateway.underlay?.tunnelMac !== mac) continue;
     const statement = statementOf(gateway, egressIp);
-    const wasHere =
-      gateway === ours
-        ? mac === undefined && statement?.state === 'Answering'
-        : gateway.underlay?.tunnelMac === mac;
-    if (wasHere)
-      return { node: gateway.name, blocksVersion: statement?.blocksVersion ?? egressIp.blocksVersion };
+    return { node: gateway.name, blocksVersion: statement?.blocksVersion ?? egressIp.blocksVersion };
   }
   return undefined;
 }
 
-function planAddress(
+export function planAddress(
   egressIp: EgressIp,
   holder: Holder | undefined,
   { node, usableAfter }: { readonly node: string; readonly usableAfter: number },
@@ -125,13 +135,13 @@ function planAddress(
   return { ...base, holder: holder.node, usable };
 }
 
-function peerOf(gateway: GatewayNode): readonly TunnelEndpoint[] {
+export function peerOf(gateway: GatewayNode): readonly TunnelEndpoint[] {
   if (gateway.underlay === undefined) return [];
   return [{ node: gateway.name, address: gateway.underlay.address, mac: gateway.underlay.tunnelMac }];
 }
 
 /** Traffic that is never touched: to pods, services and every address a node reports. */
-function directNetworks(view: AgentView): readonly Cidr[] {
+export function directNetworks(view: Pick<AgentView, 'nodes' | 'serviceCidrs'>): readonly Cidr[] {
   const networks = new Map<string, Cidr>();
   const add = (cidr: Cidr): void => {
     networks.set(formatCidr(cidr), cidr);
@@ -144,6 +154,6 @@ function directNetworks(view: AgentView): readonly Cidr[] {
   return [...networks.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, cidr]) => cidr);
 }
 
-function compareAddresses(a: Address, b: Address): number {
+export function compareAddresses(a: Address, b: Address): number {
   return a.family - b.family || (a.value < b.value ? -1 : 1);
 }

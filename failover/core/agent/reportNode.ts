@@ -9,7 +9,7 @@ import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import { MINIMUM_DEMAND_PORTS, type Ports } from './portDemand.ts';
-import { selectPods } from './selectPods.ts';
+import type { PodSelection } from './selectPods.ts';
 
 /** What `failover/io` reads from the node itself. */
 export interface ObservedNode {
@@ -73,6 +73,7 @@ export interface NodeReport {
 
 export function reportNode(known: {
   readonly view: AgentView;
+  readonly selection: PodSelection;
   readonly observed: ObservedNode;
   readonly ownership: OwnershipReport;
   readonly confirmed: ReadonlyMap<string, number>;
@@ -82,8 +83,7 @@ export function reportNode(known: {
   /** The highest number of a session of this run. */
   readonly lastSession: number;
 }): NodeReport {
-  const { view, observed, ownership, health, peerKeys, ports } = known;
-  const selection = selectPods(view);
+  const { view, selection, observed, ownership, health, peerKeys, ports } = known;
   return {
     session: ownership.session,
     lastSession: Math.max(known.lastSession, view.gatewayNodes.get(view.node)?.lastSession ?? 0),

@@ -20,6 +20,7 @@ export interface PodSelection {
   readonly wanted: ReadonlySet<string>;
 }
 
+/** From the view alone, each time anew; podSelector.ts keeps up with changes. */
 export function selectPods(view: AgentView): PodSelection {
   const programmed = programmedPolicies(view);
   const nodeLabels = view.nodes.get(view.node)?.labels ?? {};
@@ -33,22 +34,28 @@ export function selectPods(view: AgentView): PodSelection {
     for (const { policy } of policies) {
       selected.set(policy.ref.uid, (selected.get(policy.ref.uid) ?? 0) + 1);
     }
-    const routes = routesOf(pod, policies);
-    for (const address of pod.addresses) {
-      const own = routes.filter(({ range }) => range.family === address.family);
-      if (own.length === 0) continue;
-      pods.push({ address, routes: own });
-      for (const serving of own.flatMap(servingAddresses)) wanted.add(formatAddress(serving));
+    for (const plan of planPod(pod, policies)) {
+      pods.push(plan);
+      for (const serving of plan.routes.flatMap(servingAddresses)) wanted.add(formatAddress(serving));
     }
   }
   return { pods, selected, wanted };
 }
 
-function servingAddresses({ action }: PodRoute): readonly Address[] {
+/** One for each address of a pod that all of `policies` select. */
+export function planPod(pod: LocalPod, policies: readonly ProgrammedPolicy[]): readonly PodPlan[] {
+  if (policies.length === 0) return [];
+  const routes = routesOf(pod, policies);
+  return pod.addresses
+    .map((address) => ({ address, routes: routes.filter(({ range }) => range.family === address.family) }))
+    .filter((plan) => plan.routes.length > 0);
+}
+
+export function servingAddresses({ action }: PodRoute): readonly Address[] {
   return action.kind === 'egress' ? action.addresses : [];
 }
 
-interface ProgrammedPolicy {
+export interface ProgrammedPolicy {
   readonly policy: Policy;
   /** The policy's egress IPs in the order its pools list them. */
   readonly egressIps: readonly EgressIp[];
@@ -71,7 +78,7 @@ function programmedPolicies(view: AgentView): readonly ProgrammedPolicy[] {
   return programmed.sort((a, b) => (a.policy.ref.uid < b.policy.ref.uid ? -1 : 1));
 }
 
-function inListedOrder(policy: Policy, egressIps: readonly EgressIp[]): readonly EgressIp[] {
+export function inListedOrder(policy: Policy, egressIps: readonly EgressIp[]): readonly EgressIp[] {
   const rank = (egressIp: EgressIp): number =>
     policy.pools.findIndex(
       ({ range }) =>
@@ -82,7 +89,7 @@ function inListedOrder(policy: Policy, egressIps: readonly EgressIp[]): readonly
   return egressIps.toSorted((a, b) => rank(a) - rank(b) || (a.address.value < b.address.value ? -1 : 1));
 }
 
-function selects(
+export function selects(
   policy: Policy,
   pod: LocalPod,
   labels: {

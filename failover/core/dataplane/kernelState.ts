@@ -13,8 +13,8 @@ export const TABLE = 'sallyport';
 export const MANAGED = {
   'inet egress_ips': 'type ipv4_addr;',
   'inet direct': 'type ipv4_addr; flags interval;',
-  'inet blocks': 'type ipv4_addr . inet_service : mark;',
-  'inet block_ids': 'typeof ip daddr . icmp id : meta mark;',
+  /** Who holds which ports, by address, first and last port: what GRANULE_MAPS are filled from, and known by. */
+  'inet block_ranges': 'type ipv4_addr . inet_service . inet_service : mark;',
   'inet senders': 'type mark . ether_addr;',
   /** What does not leave by the uplink's one next hop: fastRoutes.ts. */
   'inet detours': 'type ipv4_addr; flags interval;',
@@ -25,8 +25,7 @@ export const MANAGED = {
   'inet pods': 'type ipv4_addr : verdict;',
   'inet egress_ips6': 'type ipv6_addr;',
   'inet direct6': 'type ipv6_addr; flags interval;',
-  'inet blocks6': 'type ipv6_addr . inet_service : mark;',
-  'inet block_ids6': 'typeof ip6 daddr . icmpv6 id : meta mark;',
+  'inet block_ranges6': 'type ipv6_addr . inet_service . inet_service : mark;',
   'inet peers6': 'typeof ip6 saddr . @th,176,48;',
   'inet egress_marks6': 'type ipv6_addr : mark;',
   'inet pods6': 'type ipv6_addr : verdict;',
@@ -39,6 +38,20 @@ export const MANAGED = {
 } as const;
 export type ManagedName = keyof typeof MANAGED;
 export const MANAGED_NAMES = Object.keys(MANAGED) as readonly ManagedName[]; // Object.keys forgets the literal type.
+
+/**
+ * What packets find the holder of a port in: an element for each granule of 64 ports that a range has. A large cluster has
+ * 760,000 of them, which nft takes half a minute and a gigabyte to list. So they change only together with their range, in one
+ * transaction, and are never read.
+ */
+export const GRANULE_MAPS = {
+  'inet blocks': 'type ipv4_addr . inet_service : mark;',
+  'inet block_ids': 'typeof ip daddr . icmp id : meta mark;',
+  'inet blocks6': 'type ipv6_addr . inet_service : mark;',
+  'inet block_ids6': 'typeof ip6 daddr . icmpv6 id : meta mark;',
+} as const;
+
+export type GranuleMap = keyof typeof GRANULE_MAPS;
 
 /** Those that each family has one of. */
 type FamilyName = { readonly [N in ManagedName]: `${N}6` extends ManagedName ? N : never }[ManagedName];
@@ -61,7 +74,7 @@ export const NO_ELEMENTS: Elements = new Map();
 export const CONTENT_CHAIN = /^(?:routes|translate)_[0-9a-f]{16}$/;
 
 /** `inet blocks` → the object of a command: `inet sallyport blocks`. */
-export function qualified(name: ManagedName): string {
+export function qualified(name: ManagedName | GranuleMap): string {
   const [family, object] = name.split(' ');
   return `${family} ${TABLE} ${object}`;
 }

@@ -4,72 +4,73 @@ import type { Address } from '../../../policy/model.ts';
 import type { EgressAddressPlan, NodeDataPlane, PortRange } from '../dataPlane.ts';
 import { contentHash } from './contentHash.ts';
 import { WORDS } from './familyWords.ts';
-import { type Elements, type ManagedName, ofFamily } from './kernelState.ts';
+import { ofFamily } from './kernelState.ts';
 import { egressMark, type Indices, ROUTE_FLAG, returnMark } from './marks.ts';
+import { rangeKey, rangesName } from './portElements.ts';
+import { heldRanges } from './portRanges.ts';
+import type { NamedChain, Rendered } from './rendered.ts';
 import { gatewayMark } from './tunnelMac.ts';
 
-/** Ports are mapped by granule: address and port without its low 6 bits. */
-const GRANULE_PORTS = 64;
-
-export interface Rendered {
-  readonly elements: ReadonlyMap<ManagedName, Elements>;
-  readonly chains: ReadonlyMap<string, readonly string[]>;
+/** An egress IP and all else that its elements depend on. */
+export interface AddressInput {
+  readonly plan: EgressAddressPlan;
+  readonly name: string;
+  readonly index: number;
+  /** MAC of the gateway that its packets go to; undefined where that is this node, or nobody that is known. */
+  readonly mac: string | undefined;
+  readonly isHere: boolean;
+  /** The indices of nodes. */
+  readonly nodes: Indices['nodes'];
 }
 
-/** @param addresses those of the plan that have an index */
-export function renderAddresses(
-  plan: NodeDataPlane,
-  addresses: readonly EgressAddressPlan[],
-  indices: Indices,
-): Rendered {
-  const macs = new Map(plan.peers.map(({ node, mac }) => [node, mac]));
-  const elements = new Map<ManagedName, Map<string, string>>();
-  const chains = new Map<string, readonly string[]>();
-  const set = (name: ManagedName, key: string, value: string): void => {
-    const held = elements.get(name);
-    if (held === undefined) elements.set(name, new Map([[key, value]]));
-    else held.set(key, value);
+export function renderAddress({ plan, name, index, mac, isHere, nodes }: AddressInput): Rendered {
+  const { address, blocks, usable } = plan;
+  const { family } = address;
+  const mark = egressMark(index);
+  const [chain, chains] = usable.length === 0 ? [undefined, []] : translationChains(address, usable);
+  return {
+    elements: [
+      [ofFamily('inet egress_ips', family), name, ''],
+      [ofFamily('inet egress_marks', family), name, String(mark)],
+      ['inet steering', String(mark), String(isHere ? mark : mark | ROUTE_FLAG)],
+      ...(mac === undefined
+        ? []
+        : [[ofFamily('netdev egress_gateways', family), name, String(gatewayMark(mac))] as const]),
+      ...heldRanges(blocks, nodes).map(
+        ({ first, last, holder }) =>
+          [rangesName(family), rangeKey(name, { first, last }), String(returnMark(holder))] as const,
+      ),
+      ...(chain === undefined ? [] : [['inet translations', String(mark), `goto ${chain}`] as const]),
+    ],
+    chains,
   };
-  for (const { address, holder, blocks, usable } of addresses) {
-    const name = formatAddress(address);
-    const mark = egressMark(indices.egress.get(name) ?? 0);
-    set(ofFamily('inet egress_ips', address.family), name, '');
-    set(ofFamily('inet egress_marks', address.family), name, String(mark));
-    set('inet steering', String(mark), String(holder === plan.self.node ? mark : mark | ROUTE_FLAG));
+}
+
+/** By name, of those that have an index. */
+export function addressInputs(
+  { addresses, peers, self }: NodeDataPlane,
+  { egress, nodes }: Indices,
+): ReadonlyMap<string, AddressInput> {
+  const macs = new Map(peers.map(({ node, mac }) => [node, mac]));
+  const inputs = new Map<string, AddressInput>();
+  for (const plan of addresses) {
+    const name = formatAddress(plan.address);
+    const index = egress.get(name);
+    if (index === undefined) continue;
+    const { holder } = plan;
     const mac = holder === undefined ? undefined : macs.get(holder);
-    if (mac !== undefined)
-      set(ofFamily('netdev egress_gateways', address.family), name, String(gatewayMark(mac)));
-    for (const [port, owner] of granuleOwners(blocks, indices))
-      for (const map of ['inet blocks', 'inet block_ids'] as const)
-        set(ofFamily(map, address.family), `${name} . ${port}`, owner);
-    if (usable.length === 0) continue;
-    const [chain, rendered] = translationChains(address, usable);
-    for (const [it, rules] of rendered) chains.set(it, rules);
-    set('inet translations', String(mark), `goto ${chain}`);
+    inputs.set(name, { plan, name, index, mac, isHere: holder === self.node, nodes });
   }
-  return { elements, chains };
+  return inputs;
 }
 
-/** The first port of each granule, and the mark of the node that holds it. */
-function granuleOwners(
-  blocks: EgressAddressPlan['blocks'],
-  { nodes }: Indices,
-): readonly (readonly [number, string])[] {
-  return blocks.flatMap((block) => {
-    const node = nodes.get(block.node);
-    return node === undefined ? [] : granules(block).map((port) => [port, String(returnMark(node))] as const);
-  });
+/** Name → mark of those that a connection can be translated to now. */
+export function readyMarks(inputs: Iterable<AddressInput>): ReadonlyMap<string, number> {
+  const marks = new Map<string, number>();
+  for (const { plan, name, index, mac, isHere } of inputs)
+    if ((isHere || mac !== undefined) && plan.usable.length > 0) marks.set(name, egressMark(index));
+  return marks;
 }
-
-function granules({ first, last }: PortRange): readonly number[] {
-  const start = Math.floor(first / GRANULE_PORTS);
-  return Array.from(
-    { length: Math.floor(last / GRANULE_PORTS) - start + 1 },
-    (_, index) => (start + index) * GRANULE_PORTS,
-  );
-}
-
-type NamedChain = readonly [name: string, rules: readonly string[]];
 
 /**
  * The chain that translates to the address, and those that it needs. A range is drawn per try, not per connection: a repeated

@@ -4,78 +4,95 @@
  * port) becomes a refusal here, so that a new connection fails at once instead of leaving with another address.
  */
 import { formatAddress } from '../../../policy/address.ts';
-import type { EgressAddressPlan, NodeDataPlane } from '../dataPlane.ts';
+import type { NodeDataPlane } from '../dataPlane.ts';
 import { mergedRanges } from './addressRanges.ts';
 import { type Elements, type KernelState, type ManagedName, NO_ELEMENTS, ofFamily } from './kernelState.ts';
 import { allocateIndices, type Indices, indexOf, returnMark, SELF_INDEX } from './marks.ts';
-import { renderAddresses } from './renderAddresses.ts';
-import { renderRoutes } from './renderRoutes.ts';
+import { addressInputs, readyMarks, renderAddress } from './renderAddresses.ts';
+import { asElements, collect, type NamedElement, type Rendered } from './rendered.ts';
+import { renderPod } from './renderRoutes.ts';
 import { gatewayMark, macNumber } from './tunnelMac.ts';
 
-/** @param current what the kernel holds: indices that are in use there keep their meaning. */
+/**
+ * All of it at once. What a change of the plan changes is renderedPlan.ts's to say, which must come to the same.
+ * @param current what the kernel holds: indices that are in use there keep their meaning
+ */
 export function renderElements(plan: NodeDataPlane, current: KernelState): KernelState {
-  const indices = chooseIndices(plan, plan.addresses, current);
-  const marked = plan.addresses.filter(({ address }) => indices.egress.has(formatAddress(address)));
-  const egress = renderAddresses(plan, marked, indices);
-  const pods = renderRoutes(plan, marked, indices);
+  const indices = chooseIndices(plan, indicesIn(current, plan.peers));
+  const addresses = addressInputs(plan, indices);
+  const ready = readyMarks(addresses.values());
+  const { elements, chains } = collect([
+    renderDirect(plan.direct),
+    renderMesh(plan, indices),
+    ...[...addresses.values()].map(renderAddress),
+    // Where two pods have one address, the later one has it: the other is on its way out.
+    ...new Map(plan.pods.map((pod) => [formatAddress(pod.address), renderPod(pod, ready)])).values(),
+  ]);
+  return { elements, chains };
+}
+
+/** The indices that packets on their way may carry. */
+export function indicesIn({ elements }: KernelState, peers: NodeDataPlane['peers']): Indices {
+  const of = (name: ManagedName): Elements => elements.get(name) ?? NO_ELEMENTS;
+  const egress = [...of('inet egress_marks'), ...of('inet egress_marks6')].map(
+    ([key, mark]) => [key, indexOf(Number(mark))] as const,
+  );
+  const byMac = new Map([...of('netdev node_macs')].map(([mark, mac]) => [mac, indexOf(Number(mark))]));
+  const nodes = peers.flatMap(({ node, mac }) => {
+    const index = byMac.get(mac);
+    return index === undefined ? [] : [[node, index] as const];
+  });
+  return { egress: new Map(egress), nodes: new Map(nodes) };
+}
+
+export function chooseIndices({ addresses, peers, self }: NodeDataPlane, before: Indices): Indices {
+  const [names, nodes] = [
+    addresses.map(({ address }) => formatAddress(address)),
+    peers.map(({ node }) => node),
+  ];
+  const others = new Map([...before.nodes].filter(([node]) => node !== self.node));
   return {
-    elements: new Map<ManagedName, Elements>([
-      ['inet direct', mergedRanges(plan.direct, 4)],
-      ['inet direct6', mergedRanges(plan.direct, 6)],
-      ...renderMesh(plan, indices),
-      ...egress.elements,
-      ...pods.elements,
-    ]),
-    chains: new Map([...egress.chains, ...pods.chains]),
+    egress: allocateIndices(before.egress, names, 1),
+    nodes: new Map([...allocateIndices(others, nodes, SELF_INDEX + 1), [self.node, SELF_INDEX]]),
   };
 }
 
-function chooseIndices(
-  plan: NodeDataPlane,
-  addresses: readonly EgressAddressPlan[],
-  current: KernelState,
-): Indices {
-  const before = (name: ManagedName): Elements => current.elements.get(name) ?? NO_ELEMENTS;
-  const egressBefore = [...before('inet egress_marks'), ...before('inet egress_marks6')].map(
-    ([key, mark]) => [key, indexOf(Number(mark))] as const,
-  );
-  const macBefore = new Map(
-    [...before('netdev node_macs')].map(([mark, mac]) => [mac, indexOf(Number(mark))]),
-  );
-  const nodesBefore = plan.peers.flatMap(({ node, mac }) => {
-    const index = macBefore.get(mac);
-    return index === undefined ? [] : [[node, index] as const];
-  });
-  const peers = allocateIndices(
-    new Map(nodesBefore),
-    plan.peers.map(({ node }) => node),
-    SELF_INDEX + 1,
-  );
+export function renderDirect(direct: NodeDataPlane['direct']): Rendered {
   return {
-    egress: allocateIndices(
-      new Map(egressBefore),
-      addresses.map(({ address }) => formatAddress(address)),
-      1,
-    ),
-    nodes: new Map([...peers, [plan.self.node, SELF_INDEX]]),
+    elements: [
+      ...asElements('inet direct', mergedRanges(direct, 4)),
+      ...asElements('inet direct6', mergedRanges(direct, 6)),
+    ],
+    chains: [],
   };
 }
 
 /** Whoever has no address of the family that the tunnel goes over cannot be reached through it. */
-function renderMesh(plan: NodeDataPlane, { nodes }: Indices): readonly (readonly [ManagedName, Elements])[] {
-  const { family } = plan.self.address;
-  const peers = plan.peers.filter(({ node, address }) => nodes.has(node) && address.family === family);
-  const mark = (node: string): string => String(returnMark(nodes.get(node) ?? SELF_INDEX));
-  return [
-    ['inet senders', new Map(peers.map(({ node, mac }) => [`${mark(node)} . ${mac}`, '']))],
-    [
-      ofFamily('inet peers', family),
-      new Map(peers.map(({ address, mac }) => [`${formatAddress(address)} . ${macNumber(mac)}`, ''])),
-    ],
-    ['netdev node_macs', new Map(peers.map(({ node, mac }) => [mark(node), mac]))],
-    ['netdev gateway_macs', new Map(peers.map(({ mac }) => [String(gatewayMark(mac)), mac]))],
-  ];
+export function renderMesh(
+  { self, peers }: Pick<NodeDataPlane, 'self' | 'peers'>,
+  { nodes }: Pick<Indices, 'nodes'>,
+): Rendered {
+  const { family } = self.address;
+  const elements = peers
+    .filter(({ node, address }) => nodes.has(node) && address.family === family)
+    .flatMap(({ node, address, mac }): readonly NamedElement[] => {
+      const mark = String(returnMark(nodes.get(node) ?? SELF_INDEX));
+      return [
+        ['inet senders', `${mark} . ${mac}`, ''],
+        [ofFamily('inet peers', family), `${formatAddress(address)} . ${macNumber(mac)}`, ''],
+        ['netdev node_macs', mark, mac],
+        ['netdev gateway_macs', String(gatewayMark(mac)), mac],
+      ];
+    });
+  return { elements, chains: [] };
 }
+
+/** What `holdersIn` is read from. */
+export const HOLDER_MAPS: readonly ManagedName[] = [
+  'netdev egress_gateways',
+  'netdev egress_gateways6',
+  'netdev gateway_macs',
+];
 
 /** Egress IP → MAC of the gateway that the kernel sends to, as its maps say. */
 export function holdersIn({ elements }: KernelState): ReadonlyMap<string, string> {

@@ -14,7 +14,7 @@ import { BOTH_FAMILIES, type FamilyWords, tunnelOverhead, WORDS } from './family
 import { FAST_COUNTERS, type FastPathText, fastPathText, NO_FAST_PATH } from './fastPath.ts';
 import { gatewayChains, NEIGHBOUR_DISCOVERY } from './gatewayChains.ts';
 import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCommands.ts';
-import { MANAGED, MANAGED_NAMES, TABLE } from './kernelState.ts';
+import { CONTENT_CHAIN, GRANULE_MAPS, MANAGED, TABLE } from './kernelState.ts';
 import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG } from './marks.ts';
 
 export const TUNNEL_DEVICE = 'egress0';
@@ -38,18 +38,50 @@ export interface StaticOptions {
   readonly fastPath: boolean;
 }
 
-/** The text that replaces both tables, and the name of the empty chain that tells this text from any other. */
-export function renderStaticRuleset(options: StaticOptions): {
+export interface StaticRuleset {
+  /** Makes both tables anew, without an element. */
   readonly text: string;
+  /** The empty chain that tells these rules from any others. */
   readonly fingerprint: string;
-} {
+  /** The empty chain that tells which sets and maps there are. */
+  readonly layout: string;
+  /**
+   * Replaces the rules alone, where sets and maps are those of `layout`: nothing that is looked up in them is ever missing.
+   * @param chains those that there are, by family and name. The rules of all of them go.
+   */
+  renewal(chains: ReadonlySet<string>): string;
+}
+
+export function renderStaticRuleset(options: StaticOptions): StaticRuleset {
   const fast = fastPath(options);
-  const inet = inetTable(options) + fast.inet;
-  const netdev = netdevTable() + fast.netdev;
-  const fingerprint = `version_${contentHash(inet + netdev)}`;
-  const whole = (family: string, body: string): string =>
-    `table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\ntable ${family} ${TABLE} {\n  chain ${fingerprint} {\n  }${body}\n}\n`;
-  return { text: whole('inet', inet) + whole('netdev', netdev), fingerprint };
+  const tables = [
+    { family: 'inet', sets: setDeclarations('inet'), body: inetTable(options) + fast.inet },
+    { family: 'netdev', sets: setDeclarations('netdev'), body: netdevTable() + fast.netdev },
+  ] as const;
+  const layout = `layout_${contentHash(tables.map(({ sets }) => sets).join(''))}`;
+  const fingerprint = `version_${contentHash(tables.map(({ sets, body }) => sets + body).join(''))}`;
+  const markers = `\n  chain ${fingerprint} {\n  }\n  chain ${layout} {\n  }`;
+  const made = tables.map(
+    ({ family, sets, body }) =>
+      `table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\ntable ${family} ${TABLE} {${markers}${sets}${body}\n}\n`,
+  );
+  return {
+    text: made.join(''),
+    fingerprint,
+    layout,
+    renewal: (chains) =>
+      tables
+        .map(({ family, body }) => {
+          const gone = [...chains]
+            .filter((it) => it.startsWith(`${family} `))
+            .map((it) => it.split(' ')[1] ?? '');
+          const deletions = gone
+            .filter((name) => !CONTENT_CHAIN.test(name))
+            .map((name) => `delete chain ${family} ${TABLE} ${name}\n`);
+          return `flush table ${family} ${TABLE}\n${deletions.join('')}table ${family} ${TABLE} {${markers}${body}\n}\n`;
+        })
+        .join(''),
+  };
 }
 
 function fastPath({ fastPath: wanted, uplink, uplinkMtu, self }: StaticOptions): FastPathText {
@@ -58,13 +90,18 @@ function fastPath({ fastPath: wanted, uplink, uplinkMtu, self }: StaticOptions):
   return fastPathText({ tunnel: TUNNEL_DEVICE, uplink, uplinkMtu, tunnelMtu });
 }
 
-function declarations(family: 'inet' | 'netdev', counters: readonly string[]): string {
-  const sets = MANAGED_NAMES.filter((name) => name.startsWith(`${family} `)).map((name) => {
-    const declaration = MANAGED[name];
-    const kind = declaration.includes(' : ') ? 'map' : 'set';
-    return `\n  ${kind} ${name.slice(family.length + 1)} { ${declaration}\n  }`;
-  });
-  return [...sets, ...counters.map((name) => `\n  counter ${name} {\n  }`)].join('');
+function setDeclarations(family: 'inet' | 'netdev'): string {
+  return Object.entries({ ...MANAGED, ...GRANULE_MAPS })
+    .filter(([name]) => name.startsWith(`${family} `))
+    .map(([name, declaration]) => {
+      const kind = declaration.includes(' : ') ? 'map' : 'set';
+      return `\n  ${kind} ${name.slice(family.length + 1)} { ${declaration}\n  }`;
+    })
+    .join('');
+}
+
+function counterDeclarations(counters: readonly string[]): string {
+  return counters.map((name) => `\n  counter ${name} {\n  }`).join('');
 }
 
 function inetTable({ uplink, uplinkMtu, self, tunnelPort }: StaticOptions): string {
@@ -72,7 +109,7 @@ function inetTable({ uplink, uplinkMtu, self, tunnelPort }: StaticOptions): stri
   const outside = `${underlay.ip} daddr ${formatAddress(self)} udp dport ${tunnelPort}`;
   const inside = `${underlay.ip} saddr ${formatAddress(self)} udp dport ${tunnelPort}`;
   const innerMtu = uplinkMtu - tunnelOverhead(self.family);
-  return `${declarations('inet', INET_COUNTERS)}
+  return `${counterDeclarations(INET_COUNTERS)}
   chain tunnel_in { type filter hook prerouting priority raw;
     iifname "${TUNNEL_DEVICE}" goto from_tunnel
     iifname "${uplink}" ${outside} goto outer${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} goto to_egress${suffix}`)}
@@ -150,7 +187,7 @@ function netdevTable(): string {
   const steer = BOTH_FAMILIES.map(
     ({ family, suffix }) => ['steer', family, replaceIn(`egress_gateways${suffix}`, family)] as const,
   );
-  return `${declarations('netdev', NETDEV_COUNTERS)}${commandChains(STEERING_COMMANDS_ADDRESS, 'tokens', steer)}
+  return `${counterDeclarations(NETDEV_COUNTERS)}${commandChains(STEERING_COMMANDS_ADDRESS, 'tokens', steer)}
   chain into_tunnel { type filter hook egress device "${TUNNEL_DEVICE}" priority 0;
     ether daddr set meta mark map @node_macs meta mark set 0 accept${each(({ ip, suffix }) => `meta mark set ${ip} saddr map @egress_gateways${suffix} ether daddr set meta mark map @gateway_macs meta mark set 0 accept`)}
     ip6 daddr ff00::/8 drop

@@ -158,7 +158,7 @@ export class AgentMain {
   }
 
   #readAssignments(view: AgentView): void {
-    const assignments = assignmentsOf(view, this.#confirmed);
+    const assignments = assignmentsOf(view.egressIps, this.#confirmed);
     const assigned = JSON.stringify([...assignments]);
     if (assigned === this.#lastAssigned) return;
     this.#lastAssigned = assigned;

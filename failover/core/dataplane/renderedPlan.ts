@@ -1,0 +1,179 @@
+/**
+ * What a plan's parts put into the kernel, remembered so that the next plan costs what it changes: one pod, one egress IP.
+ * Elements are not kept; those of a part that changes or goes are rendered once more. What comes out is what
+ * renderElements.ts makes of the whole: a test compares the two over random histories.
+ *
+ * Relies on plans never being edited: what is the same object as before is the same.
+ */
+import { formatAddress } from '../../../policy/address.ts';
+import type { NodeDataPlane, PodPlan, TunnelEndpoint } from '../dataPlane.ts';
+import type { KernelState } from './kernelState.ts';
+import type { Indices } from './marks.ts';
+import { type AddressInput, addressInputs, readyMarks, renderAddress } from './renderAddresses.ts';
+import { chooseIndices, renderDirect, renderMesh } from './renderElements.ts';
+import { collect, type Rendered } from './rendered.ts';
+import { namedBy, renderPod } from './renderRoutes.ts';
+
+interface PodInput {
+  readonly plan: PodPlan;
+  /** Egress IPs that its routes name. */
+  readonly names: ReadonlySet<string>;
+  /** Name → mark of the egress IPs that a connection can be translated to. */
+  readonly ready: ReadonlyMap<string, number>;
+}
+
+export interface RenderedPlan {
+  /** Undefined: nothing yet. */
+  readonly plan: NodeDataPlane | undefined;
+  readonly indices: Indices;
+  /** By name. */
+  readonly addresses: ReadonlyMap<string, AddressInput>;
+  /** By address as text. Where two pods have one address, the later one has it: the other is on its way out. */
+  readonly pods: ReadonlyMap<string, PodInput>;
+  readonly ready: ReadonlyMap<string, number>;
+  /** Chain → how many parts have it. */
+  readonly chainUses: ReadonlyMap<string, number>;
+}
+
+export interface RenderedChange {
+  readonly rendered: RenderedPlan;
+  /** Of the two plans' states what is not in both: the difference of these is the difference of those. */
+  readonly current: KernelState;
+  readonly desired: KernelState;
+}
+
+/** @param indices those that are in use in the kernel, which keep their meaning */
+export function nothingRendered(indices: Indices): RenderedPlan {
+  const none = new Map<string, never>();
+  return { plan: undefined, indices, addresses: none, pods: none, ready: none, chainUses: none };
+}
+
+export function renderNext(before: RenderedPlan, plan: NodeDataPlane): RenderedChange {
+  const chosen = chooseIndices(plan, before.indices);
+  const indices = { egress: chosen.egress, nodes: keepEqual(before.indices.nodes, chosen.nodes) };
+  const addresses = addressInputs(plan, indices);
+  const ready = keepEqual(before.ready, readyMarks(addresses.values()));
+  const pods = podInputs(before, plan, ready);
+  const changes = [
+    compareWhole(before, plan, indices),
+    compareParts(before.addresses, addresses, { same: sameAddress, render: renderAddress }),
+    compareParts(before.pods, pods, { same: samePod, render: (it) => renderPod(it.plan, it.ready) }),
+  ];
+  const gone = changes.flatMap((it) => it.gone);
+  const come = changes.flatMap((it) => it.come);
+  const chainUses = countUses(before.chainUses, gone, come);
+  const chains = [...gone, ...come].flatMap((it) => it.chains);
+  const inUse = (uses: ReadonlyMap<string, number>) => new Map(chains.filter(([name]) => uses.has(name)));
+  return {
+    rendered: { plan, indices, addresses, pods, ready, chainUses },
+    current: { elements: collect(gone).elements, chains: inUse(before.chainUses) },
+    desired: { elements: collect(come).elements, chains: inUse(chainUses) },
+  };
+}
+
+interface PartsChange {
+  readonly gone: readonly Rendered[];
+  readonly come: readonly Rendered[];
+}
+
+interface PartKind<Input> {
+  /** Both render to the same. */
+  same(a: Input, b: Input): boolean;
+  render(input: Input): Rendered;
+}
+
+function compareParts<Input>(
+  before: ReadonlyMap<string, Input>,
+  after: ReadonlyMap<string, Input>,
+  { same, render }: PartKind<Input>,
+): PartsChange {
+  const missing = (from: ReadonlyMap<string, Input>, other: ReadonlyMap<string, Input>): Rendered[] => {
+    const result: Rendered[] = [];
+    for (const [key, input] of from) {
+      const counterpart = other.get(key);
+      if (counterpart === undefined || !same(input, counterpart)) result.push(render(input));
+    }
+    return result;
+  };
+  return { gone: missing(before, after), come: missing(after, before) };
+}
+
+/** What is of no single pod or egress IP, and changes when nodes do. */
+function compareWhole(
+  { plan: before, indices }: RenderedPlan,
+  plan: NodeDataPlane,
+  next: Indices,
+): PartsChange {
+  const direct = before?.direct === plan.direct;
+  const mesh = before !== undefined && indices.nodes === next.nodes && sameMesh(before, plan);
+  const parts = (of: NodeDataPlane, nodes: Indices): readonly Rendered[] => [
+    ...(direct ? [] : [renderDirect(of.direct)]),
+    ...(mesh ? [] : [renderMesh(of, nodes)]),
+  ];
+  return { gone: before === undefined ? [] : parts(before, indices), come: parts(plan, next) };
+}
+
+function sameMesh(a: NodeDataPlane, b: NodeDataPlane): boolean {
+  return (
+    sameEnd(a.self, b.self) &&
+    a.peers.length === b.peers.length &&
+    a.peers.every((peer, at) => sameEnd(peer, b.peers[at]))
+  );
+}
+
+function sameEnd(a: TunnelEndpoint, b: TunnelEndpoint | undefined): boolean {
+  if (a === b) return true;
+  const [ours, theirs] = [a.address, b?.address];
+  return (
+    a.node === b?.node && a.mac === b.mac && ours.value === theirs?.value && ours.family === theirs.family
+  );
+}
+
+function sameAddress(a: AddressInput, b: AddressInput): boolean {
+  if (a.plan !== b.plan || a.index !== b.index || a.mac !== b.mac || a.isHere !== b.isHere) return false;
+  return a.nodes === b.nodes || a.plan.blocks.every(({ node }) => a.nodes.get(node) === b.nodes.get(node));
+}
+
+function samePod(a: PodInput, b: PodInput): boolean {
+  if (a.plan !== b.plan) return false;
+  return a.ready === b.ready || [...a.names].every((name) => a.ready.get(name) === b.ready.get(name));
+}
+
+function podInputs(
+  before: RenderedPlan,
+  { pods }: NodeDataPlane,
+  ready: ReadonlyMap<string, number>,
+): ReadonlyMap<string, PodInput> {
+  return new Map(
+    pods.map((plan) => {
+      const key = formatAddress(plan.address);
+      const known = before.pods.get(key);
+      return [key, { plan, names: known?.plan === plan ? known.names : namedBy(plan), ready }];
+    }),
+  );
+}
+
+function countUses(
+  before: ReadonlyMap<string, number>,
+  gone: readonly Rendered[],
+  come: readonly Rendered[],
+): ReadonlyMap<string, number> {
+  const uses = new Map(before);
+  const count = (parts: readonly Rendered[], by: 1 | -1): void => {
+    for (const [name] of parts.flatMap(({ chains }) => chains)) uses.set(name, (uses.get(name) ?? 0) + by);
+  };
+  count(come, 1);
+  count(gone, -1);
+  for (const [name, left] of uses) if (left === 0) uses.delete(name);
+  return uses;
+}
+
+/** The one before where both say the same, so that nobody has to compare them again. */
+function keepEqual(
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  if (before.size !== after.size) return after;
+  for (const [key, value] of after) if (before.get(key) !== value) return after;
+  return before;
+}
