@@ -22,6 +22,7 @@ import { createGatewayNodeWriter } from './io/gatewayNodeWriter.ts';
 import { type HealthProbes, type HealthProbesOptions, startHealthProbes } from './io/healthProbes.ts';
 import { createKernelDataPlane, type KernelDataPlane } from './io/kernelDataPlane.ts';
 import { createLeaseHeart } from './io/leaseHeart.ts';
+import { observeForwarding } from './io/observeForwarding.ts';
 import { observeNode } from './io/observeNode.ts';
 import { createOrderJoiner } from './io/orderJoiner.ts';
 import { watchOwnershipSecrets } from './io/ownershipSecrets.ts';
@@ -36,6 +37,8 @@ const SHUTDOWN_MS = 8000;
 const RESYNC_MS = 30_000;
 /** One lost and one slow renewal must not cost a gateway its Lease. */
 const RENEWALS_PER_LEASE = 4;
+/** Tools that look at this node. */
+const HERE = { execPrefix: [], deadlineMs: 5000 };
 /** Beside this file, as source and as bundle. */
 const OWNERSHIP_MODULE = new URL(
   import.meta.url.endsWith('.ts') ? 'ownership.ts' : 'ownership.js',
@@ -79,7 +82,8 @@ async function run(config: AgentConfig): Promise<void> {
   shutdown.onEnd('ownership thread', () => thread.stop());
   const metrics = createAgentMetrics();
   const durationSeconds = leaseMs / 1000;
-  const observed = describeNode(nodeAddress, seen.value, versions);
+  const forwardingMessage = await observeForwarding(HERE);
+  const observed = describeNode(nodeAddress, seen.value, { versions, forwardingMessage });
   const runner = startAgentRunner({
     node,
     dataPlane,
@@ -223,7 +227,9 @@ async function lookAgain(
   versions: ObservedNode['versions'],
 ): Promise<ObservedNode | undefined> {
   const seen = await observeNode({ self });
-  return seen.kind === 'ok' ? describeNode(self, seen.value, versions) : undefined;
+  if (seen.kind === 'refused') return undefined;
+  const forwardingMessage = await observeForwarding(HERE);
+  return describeNode(self, seen.value, { versions, forwardingMessage });
 }
 
 function isGateway({ nodes }: AgentView, node: string): boolean {

@@ -137,7 +137,9 @@ function readHealth(
   exists: boolean,
 ): Pick<GatewayLine, 'ready' | 'healthy' | 'message'> {
   const conditions = new Map(list(report, 'conditions').map((it) => [text(it, 'type'), it]));
-  const [ready, health] = [conditions.get('DataPlaneReady'), conditions.get('Healthy')];
+  const [ready, health, forwarding] = ['DataPlaneReady', 'Healthy', 'ForwardingAllowed'].map((type) =>
+    conditions.get(type),
+  );
   const isReady = ready?.optionalText('status') === 'True';
   const isHealthy = health?.optionalText('status') !== 'False';
   const absent = exists ? 'its data plane says nothing yet' : 'no agent reports from here';
@@ -145,6 +147,7 @@ function readHealth(
   const reasons = [
     ...(isReady ? [] : [why]),
     ...(isHealthy || health === undefined ? [] : [text(health, 'message')]),
+    ...(forwarding?.optionalText('status') === 'False' ? [text(forwarding, 'message')] : []),
   ];
   return { ready: isReady, healthy: isHealthy, message: reasons.filter((it) => it !== '').join('; ') };
 }

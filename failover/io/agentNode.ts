@@ -22,7 +22,7 @@ export async function readVersions(agent: string): Promise<ObservedNode['version
 export function describeNode(
   self: Address,
   observation: NodeObservation,
-  versions: ObservedNode['versions'],
+  { versions, forwardingMessage }: Pick<ObservedNode, 'versions' | 'forwardingMessage'>,
 ): ObservedNode {
   const { uplink, interfaces, onLink, nextHops } = observation;
   return {
@@ -38,6 +38,7 @@ export function describeNode(
     })),
     capacity: CAPACITY,
     versions,
+    ...(forwardingMessage === undefined ? {} : { forwardingMessage }),
     // Until the first plan is in the kernel.
     dataPlaneReady: false,
     dataPlaneMessage: 'the data plane was not programmed yet',

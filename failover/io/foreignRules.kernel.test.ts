@@ -9,6 +9,7 @@ import {
   seen,
 } from '../../test/lab/dataPlaneFixture.ts';
 import { NODE_NAMES, PODS } from '../../test/lab/dataPlaneLab.ts';
+import { observeForwarding } from './observeForwarding.ts';
 
 let fixture: DataPlaneFixture;
 beforeAll(async () => {
@@ -206,17 +207,36 @@ describe('beside a firewall whose forwarding knows nothing of it', () => {
       for (const side of ['-i', '-o'])
         fixture.lab.run(node, command, '-I', 'FORWARD', side, 'egress0', '-j', 'ACCEPT');
   };
+  const advice = (node: (typeof NODE_NAMES)[number]): Promise<string> =>
+    observeForwarding({ execPrefix: fixture.lab.prefix(node), deadlineMs: 5000 });
   beforeEach(() => {
     moveIn(FIREWALL);
     for (const node of NODE_NAMES)
       for (const { command } of FAMILIES) fixture.lab.run(node, command, '-P', 'FORWARD', 'DROP');
   });
 
-  test('what the gateway forwards is dropped, and two rules let it pass', () => {
+  test('what the gateway forwards is dropped, which its agent sees, and two rules let it pass', async () => {
     expect(seen(fixture.lab, 'p1')).toBe('error timeout');
+    expect(await advice('gw1')).toContain('the chain ip filter FORWARD (and 1 more) drops');
     accept('gw1');
-    accept('w1');
+    expect(await advice('gw1')).toBe('');
     for (const { outside, egress } of STACKS)
       expect(seen(fixture.lab, 'p1', outside)).toContain(`from ${egress} `);
   });
+
+  test('the rules that are advised are nft commands, and enough', async () => {
+    for (const family of ['ip', 'ip6']) {
+      const text = await advice('gw1');
+      const commands = text.slice(text.indexOf('egress IPs: ') + 'egress IPs: '.length).split('; ');
+      expect(commands, family).toHaveLength(2);
+      for (const command of commands) fixture.lab.run('gw1', ...command.split(' '));
+    }
+    expect(await advice('gw1')).toBe('');
+    for (const { outside, egress } of STACKS)
+      expect(seen(fixture.lab, 'p1', outside)).toContain(`from ${egress} `);
+  });
+});
+
+test('no firewall, no advice', async () => {
+  expect(await observeForwarding({ execPrefix: fixture.lab.prefix('gw1'), deadlineMs: 5000 })).toBe('');
 });

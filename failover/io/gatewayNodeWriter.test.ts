@@ -26,6 +26,7 @@ const report: NodeReport = {
   versions: { agent: '', kernel: '', nftables: '' },
   dataPlaneReady: true,
   dataPlaneMessage: '',
+  forwardingMessage: '',
 };
 const HEALTHY: Health = { healthy: true, reasons: [], message: '' };
 const BROKEN: Health = {
@@ -93,7 +94,11 @@ test.each([
 ])('$name says so beside its data plane, and is read back', async ({ health, ...condition }) => {
   const { name: _, ...expected } = condition;
   const status = await stand().write({ health });
-  expect(status.conditions).toMatchObject([{ type: 'DataPlaneReady' }, { type: 'Healthy', ...expected }]);
+  expect(status.conditions).toMatchObject([
+    { type: 'DataPlaneReady' },
+    { type: 'Healthy', ...expected },
+    { type: 'ForwardingAllowed', status: 'True' },
+  ]);
   expect(status).not.toHaveProperty('health');
   expect(parseGatewayNode({ metadata: { name: 'gw-1' }, status })).toMatchObject({
     dataPlaneReady: true,
@@ -102,12 +107,24 @@ test.each([
   });
 });
 
+test('a gateway says what is in the way of its forwarding', async () => {
+  const { write } = stand();
+  const status = await write({ health: HEALTHY, forwardingMessage: 'the chain ip filter FORWARD drops' });
+  expect(status.conditions.at(-1)).toMatchObject({
+    type: 'ForwardingAllowed',
+    status: 'False',
+    reason: 'HostFirewall',
+    message: 'the chain ip filter FORWARD drops',
+  });
+  expect(status).not.toHaveProperty('forwardingMessage');
+});
+
 test('each condition keeps the time of its own last change', async () => {
   const { write, since } = stand();
   await write({ health: HEALTHY });
-  expect(since()).toEqual({ DataPlaneReady: 1, Healthy: 2 });
+  expect(since()).toEqual({ DataPlaneReady: 1, Healthy: 2, ForwardingAllowed: 3 });
   await write({ health: BROKEN });
-  expect(since()).toEqual({ DataPlaneReady: 1, Healthy: 4 });
+  expect(since()).toEqual({ DataPlaneReady: 1, Healthy: 5, ForwardingAllowed: 3 });
   await write({ health: { ...BROKEN, message: 'other words' }, dataPlaneReady: false });
-  expect(since()).toEqual({ DataPlaneReady: 5, Healthy: 4 });
+  expect(since()).toEqual({ DataPlaneReady: 7, Healthy: 5, ForwardingAllowed: 3 });
 });

@@ -72,7 +72,7 @@ export function createGatewayNodeWriter(options: {
 }
 
 function renderStatus(report: NodeReport, stamp: Stamp): unknown {
-  const { dataPlaneReady, dataPlaneMessage, health, ...rest } = report;
+  const { dataPlaneReady, dataPlaneMessage, forwardingMessage, health, ...rest } = report;
   const ready = stamp({
     type: 'DataPlaneReady',
     status: dataPlaneReady ? 'True' : 'False',
@@ -82,9 +82,19 @@ function renderStatus(report: NodeReport, stamp: Stamp): unknown {
   if (health === undefined) return { ...rest, conditions: [ready] };
   const { healthy, reasons, message } = health;
   const [reason = 'ChecksPass'] = reasons;
+  const allowed = forwardingMessage === '';
   return {
     ...rest,
-    conditions: [ready, stamp({ type: 'Healthy', status: healthy ? 'True' : 'False', reason, message })],
+    conditions: [
+      ready,
+      stamp({ type: 'Healthy', status: healthy ? 'True' : 'False', reason, message }),
+      stamp({
+        type: 'ForwardingAllowed',
+        status: allowed ? 'True' : 'False',
+        reason: allowed ? 'NothingInTheWay' : 'HostFirewall',
+        message: forwardingMessage,
+      }),
+    ],
   };
 }
 

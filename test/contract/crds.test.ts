@@ -200,6 +200,7 @@ describe('what the programs write', () => {
       versions: { agent: '0.1.0', kernel: '6.1', nftables: '1.0.6' },
       dataPlaneReady: true,
       dataPlaneMessage: '',
+      forwardingMessage: 'closed',
       health: { healthy: false, reasons: ['NoCarrier'], message: 'the uplink eth0: it has no carrier' },
     } as const;
     writer.write({ ...report, session: 4 });

@@ -25,6 +25,8 @@ export interface ObservedNode {
   readonly versions: { readonly agent: string; readonly kernel: string; readonly nftables: string };
   readonly dataPlaneReady: boolean;
   readonly dataPlaneMessage: string;
+  /** Somebody else's rules that are in the way, and what helps; empty or absent: none were seen. */
+  readonly forwardingMessage?: string;
 }
 
 interface StatedDemand {
@@ -67,6 +69,7 @@ export interface NodeReport {
   readonly versions: ObservedNode['versions'];
   readonly dataPlaneReady: boolean;
   readonly dataPlaneMessage: string;
+  readonly forwardingMessage: string;
   /** Of a gateway only. */
   readonly health?: Health;
 }
@@ -104,6 +107,7 @@ export function reportNode(known: {
     versions: observed.versions,
     dataPlaneReady: observed.dataPlaneReady,
     dataPlaneMessage: observed.dataPlaneMessage,
+    forwardingMessage: observed.forwardingMessage ?? '',
     ...(health === undefined ? {} : { health }),
   };
 }
