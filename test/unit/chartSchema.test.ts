@@ -30,6 +30,8 @@ function differences(value: unknown, given: Schema, at = ''): readonly string[] 
   const { properties } = resolve(given);
   if (properties === undefined || typeof value !== 'object' || value === null) return [];
   const [values, names] = [new Map(Object.entries(value)), Object.keys(properties)];
+  // What users fill in, as a label selector, has nothing by default.
+  if (values.size === 0) return [];
   return [
     ...[...values.keys()].filter((key) => !names.includes(key)).map((key) => `${at}${key} has no schema`),
     // Helm's own; and resources need not be given.
