@@ -15,9 +15,12 @@ export interface ValueRow {
   readonly example: readonly string[];
 }
 
-/** A map in braces, or one of nothing but such maps (resources), is one value. */
-const isBlock = (node: unknown): node is YAMLMap =>
-  isMap(node) && !node.flow && !node.items.every(({ value }) => isMap(value) && value.flow === true);
+/** A map in braces, or one of nothing but such maps without words of their own (resources), is one value. */
+function isBlock(node: unknown): node is YAMLMap {
+  if (!isMap(node) || node.flow) return false;
+  const silent = !node.commentBefore && node.items.every((pair) => commentOf(pair) === undefined);
+  return !(silent && node.items.every(({ value }) => isMap(value) && value.flow === true));
+}
 
 /** Every value that can be set, in the file's order. */
 export function readValues(valuesYaml: string): readonly ValueRow[] {

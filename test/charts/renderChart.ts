@@ -26,6 +26,9 @@ export const ALL_ON: readonly string[] = [
   'webhook.clientCertificates.configMap=front',
   'webhook.clientCertificates.names={kube-apiserver}',
   'image.pullSecrets[0].name=pull',
+  'networkPolicy.enabled=true',
+  'networkPolicy.apiServer.cidrs={203.0.113.0/24}',
+  'networkPolicy.metricsFrom.matchLabels.team=net',
   'network.podCidrs={10.244.0.0/16}',
   'network.routableCidrs={192.0.2.0/24,2001:db8::/64}',
 ];

@@ -72,7 +72,8 @@ test('neither install, upgrade nor uninstall touches it, and ours come and stay'
   expect(await theirs()).toEqual(before);
   helm('upgrade', 'sallyport', CHART, '--set', 'logLevel=debug');
   expect(await theirs()).toEqual(before);
-  helm('uninstall', 'sallyport');
+  // The Job before the uninstall needs a kubelet.
+  helm('uninstall', 'sallyport', '--no-hooks');
   expect(await definitions()).toEqual([THEIRS, ...OURS]);
   expect(await theirs()).toEqual(before);
   expect(before.spec.versions.map(({ name }) => name)).toEqual(['v2']);
@@ -89,7 +90,7 @@ test('where it is not there the chart brings our version of it, and an upgrade k
   expect((await theirs()).spec.versions.map(({ name }) => name)).toEqual(['v1alpha1']);
   helm('upgrade', 'sallyport', CHART, '--set', 'logLevel=debug');
   expect(await definitions()).toEqual([THEIRS, ...OURS]);
-  helm('uninstall', 'sallyport');
+  helm('uninstall', 'sallyport', '--no-hooks');
   must(await client.remove(`${CRDS}/${THEIRS}`));
   await waitUntil(
     'it to be gone',

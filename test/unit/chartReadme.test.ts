@@ -36,6 +36,9 @@ block:
   deep:
     # Below.
     two: true
+  lone:
+    # Of a map that is not given.
+    map: {}
 `;
 
 test('comments, defaults and examples are told apart', () => {
@@ -56,6 +59,7 @@ test('comments, defaults and examples are told apart', () => {
       example: [],
     },
     { path: 'block.deep.two', fallback: 'true', meaning: 'Below.', example: [] },
+    { path: 'block.lone.map', fallback: '{}', meaning: 'Of a map that is not given.', example: [] },
   ]);
   expect(renderChartReadme(VALUES, 'Header')).toContain('### block');
   expect(renderChartReadme(VALUES, 'Header')).toContain('```yaml\n- name: a\n  more: b\n```');

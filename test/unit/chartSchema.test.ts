@@ -30,7 +30,7 @@ function differences(value: unknown, given: Schema, at = ''): readonly string[] 
   const { properties } = resolve(given);
   if (properties === undefined || typeof value !== 'object' || value === null) return [];
   const [values, names] = [new Map(Object.entries(value)), Object.keys(properties)];
-  // The user's to fill.
+  // What users fill in, as a label selector, has nothing by default.
   if (values.size === 0) return [];
   return [
     ...[...values.keys()].filter((key) => !names.includes(key)).map((key) => `${at}${key} has no schema`),
