@@ -35,10 +35,12 @@ test('it runs Node as nobody in particular, unless it is told otherwise', () => 
   expect(image.config).toMatchObject({ User: '65532:65532', Entrypoint: ['/usr/bin/node'] });
 });
 
-test('there are three programs, the second thread of one, and the command', () => {
+test('there are the programs, the second thread of one, the command, and what uninstalls', () => {
   const programs = image.files.map((file) => file.path).filter((file) => /^app\/.*\.js$/.test(file));
   expect(programs.toSorted()).toEqual(
-    ['agent', 'controller', 'ownership', 'sallyport', 'webhook'].map((it) => `app/${it}.js`),
+    ['agent', 'cleanup', 'controller', 'ownership', 'sallyport', 'uninstall', 'webhook'].map(
+      (it) => `app/${it}.js`,
+    ),
   );
   expect(paths(({ path: file }) => file === 'app/LICENSE')).toHaveLength(1);
 });
