@@ -130,6 +130,10 @@ class KeepingRound {
   /** What replicas of another mode may still serve is trusted for a while: only theirs are not named as ours are. */
   async #publish(caPems: readonly string[], wallMs: number): Promise<boolean> {
     const trust = await readTrust(this.#options, plausibleMs(wallMs));
+    if (trust.kind === 'unknown') {
+      this.#fail('publish', 'cannot be published', trust.reason);
+      return false;
+    }
     const present = (trust.kind === 'known' ? trust.bySome : []).filter((pem) => !isOurs(pem));
     const kept = this.#leaving({ present, wanted: caPems, nowMs: this.#monotonicMs });
     return publishBundle(this.#options, joinPem([...caPems, ...kept]));

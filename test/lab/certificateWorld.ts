@@ -37,6 +37,8 @@ export class CertificateWorld {
   readonly writes: string[] = [];
   /** Told of each write before it happens. */
   fate: (write: { readonly verb: string; readonly path: string }) => Fate = () => 'done';
+  /** Whether a read of this path is refused. */
+  hides: (path: string) => boolean = () => false;
   #version = 0;
   /** What each configuration said, and until when, in monotonic milliseconds. */
   #past: readonly { readonly bundles: readonly string[]; readonly untilMs: number }[] = [];
@@ -49,6 +51,7 @@ export class CertificateWorld {
   readonly client = {
     get: async (path: string) => {
       const object = this.objects.get(path);
+      if (this.hides(path)) return refuse('forbidden');
       return object === undefined ? refuse('not-found') : ok(object);
     },
     create: async (path: string, body: unknown) => {
