@@ -76,6 +76,7 @@ test('a first replica makes CA and leaf, publishes trust in every webhook and se
     clientConfig: { service: { name: 'w' } },
   });
   expect(world.annotations()['sallyport.dev/phase']).toBe('settled');
+  expect(warnings(replicas)).toEqual([]);
 });
 
 test('of replicas that start together one wins and all serve its leaf', async () => {
