@@ -7,7 +7,7 @@ import type { Logger } from '../../runtime/logger.ts';
 import { joinPem, parseCertificate } from '../../runtime/pem.ts';
 import type { RotationWatch } from '../core/awaitReplicas.ts';
 import { isLeafUsable, isWhole, phaseOf } from '../core/readEvent.ts';
-import { decideRotation, type RotationDecision } from '../core/rotation.ts';
+import { decideRotation, type RotationDecision, type RotationEvent } from '../core/rotation.ts';
 import { type PresentFacts, plausibleMs } from '../core/rotationFacts.ts';
 import type { CertificateMeter } from './certificateMeter.ts';
 import { readCertSecret, type SecretAddress, type StoredSecret, writeCertSecret } from './certSecret.ts';
@@ -130,6 +130,10 @@ class KeepingRound {
   /** What replicas of another mode may still serve is trusted for a while: only theirs are not named as ours are. */
   async #publish(caPems: readonly string[], wallMs: number): Promise<boolean> {
     const trust = await readTrust(this.#options, plausibleMs(wallMs));
+    if (trust.kind === 'unknown') {
+      this.#fail('publish', 'cannot be published', trust.reason);
+      return false;
+    }
     const present = (trust.kind === 'known' ? trust.bySome : []).filter((pem) => !isOurs(pem));
     const kept = this.#leaving({ present, wanted: caPems, nowMs: this.#monotonicMs });
     return publishBundle(this.#options, joinPem([...caPems, ...kept]));
@@ -180,7 +184,8 @@ class KeepingRound {
         'was repaired too often of late, so that it is left alone for a while',
         reason,
       );
-    logger[isRepair ? 'warn' : 'info']('changing the certificates', {
+    const isFirst = state === 'absent' && step === 'make';
+    logger[isRepair && !isFirst ? 'warn' : 'info']('changing the certificates', {
       step,
       state,
       event,
@@ -210,7 +215,12 @@ class KeepingRound {
 }
 
 /** What nobody planned: logged as a warning, and not done without end. */
-const REPAIRS: ReadonlySet<string> = new Set(['remembered', 'all-unusable', 'leaf-unusable', 'ca-unusable']);
+const REPAIRS: ReadonlySet<RotationEvent> = new Set<RotationEvent>([
+  'remembered',
+  'all-unusable',
+  'leaf-unusable',
+  'ca-unusable',
+]);
 
 function isOurs(pem: string): boolean {
   return parseCertificate(pem)?.subject.startsWith(`CN=${CA_NAME}`) === true;

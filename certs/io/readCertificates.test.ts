@@ -122,6 +122,19 @@ test('a bundle that is managed holds the CA before as well, until nobody can ser
   expect(secretWrites(world)).toEqual([]);
 });
 
+test('a read of the configurations that fails for a moment costs no CA its place', async () => {
+  const world = new CertificateWorld();
+  put(world, first.leaf, first.ca);
+  const { keeper } = startReader(world, true);
+  await keeper.round();
+  put(world, second.leaf, second.ca);
+  await keeper.round();
+  let reads = 0;
+  world.hides = (path) => path === VALIDATING && reads++ === 0;
+  expect(await keeper.round()).toBe('moving');
+  expect([world.trusts(first.leaf), world.trusts(second.leaf)]).toEqual([true, true]);
+});
+
 test('without ca.crt no bundle is written, and that is told', async () => {
   const world = new CertificateWorld();
   put(world, first.leaf);

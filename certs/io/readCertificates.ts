@@ -67,7 +67,8 @@ class ReadingRound {
     const trust = await readTrust(this.#options, wallMs);
     if (trust.kind === 'unknown') this.#fail('read', trust.reason);
     let trusted = trust.kind === 'known' ? trust.byAll : undefined;
-    if (this.#managesBundle(set)) {
+    // What cannot be read is not overwritten either: a CA that has to stay might be lost.
+    if (this.#managesBundle(set) && trust.kind !== 'unknown') {
       const present = trust.kind === 'known' ? trust.bySome : [];
       const kept = this.#leaving({ present, wanted: set.caPems, nowMs: monotonicMs });
       const bundle = [...set.caPems, ...kept];

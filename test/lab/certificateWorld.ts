@@ -37,7 +37,11 @@ export class CertificateWorld {
   readonly writes: string[] = [];
   /** Told of each write before it happens. */
   fate: (write: { readonly verb: string; readonly path: string }) => Fate = () => 'done';
+  /** Whether a read of this path is refused. */
+  hides: (path: string) => boolean = () => false;
   #version = 0;
+  /** What each configuration said, and until when, in monotonic milliseconds. */
+  #past: readonly { readonly bundles: readonly string[]; readonly untilMs: number }[] = [];
 
   constructor() {
     this.installConfiguration(VALIDATING);
@@ -47,6 +51,7 @@ export class CertificateWorld {
   readonly client = {
     get: async (path: string) => {
       const object = this.objects.get(path);
+      if (this.hides(path)) return refuse('forbidden');
       return object === undefined ? refuse('not-found') : ok(object);
     },
     create: async (path: string, body: unknown) => {
@@ -90,11 +95,14 @@ export class CertificateWorld {
     world.objects.clear();
     for (const [path, object] of this.objects) world.store(path, object);
     Object.assign(world.clock, this.clock);
+    world.forgetPast();
     return world;
   }
 
   store(path: string, object: Json): void {
     this.#version += 1;
+    const before = this.bundles(path);
+    if (before.length > 0) this.#past = [...this.#past, { bundles: before, untilMs: this.clock.monotonicMs }];
     const metadata = { ...metadataOf(object), resourceVersion: String(this.#version) };
     this.objects.set(path, structuredClone({ ...object, metadata }));
   }
@@ -142,13 +150,27 @@ export class CertificateWorld {
     );
   }
 
+  /** Nobody is late any more. */
+  forgetPast(): void {
+    this.#past = [];
+  }
+
   /** By every webhook of both configurations, at the world's time. */
   trusts(pair: IssuedPair | undefined): boolean {
+    return this.#isTrusted(pair, [...this.bundles(VALIDATING), ...this.bundles(MUTATING)]);
+  }
+
+  /** Also by API servers that learn of a bundle as late as replicas allow for. */
+  trustsLate(pair: IssuedPair | undefined): boolean {
+    const late = this.#past.filter(({ untilMs }) => untilMs > this.clock.monotonicMs - PROPAGATION_MS);
+    return this.trusts(pair) && late.every(({ bundles }) => this.#isTrusted(pair, bundles));
+  }
+
+  #isTrusted(pair: IssuedPair | undefined, bundles: readonly string[]): boolean {
     if (pair === undefined) return false;
     const leaf = new X509Certificate(pair.certPem);
     const isValid = ({ validFromDate, validToDate }: X509Certificate): boolean =>
       validFromDate.getTime() <= this.clock.wallMs && this.clock.wallMs < validToDate.getTime();
-    const bundles = [...this.bundles(VALIDATING), ...this.bundles(MUTATING)];
     return bundles.every((bundle) => {
       const cas = (bundle.match(/-----BEGIN[\s\S]+?END CERTIFICATE-----/g) ?? []).map(
         (it) => new X509Certificate(it),
