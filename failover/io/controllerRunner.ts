@@ -141,7 +141,7 @@ export function startControllerRunner(options: ControllerRunnerOptions): Control
     },
     whyNotReady: () => (isListed(state, options.now()) ? undefined : 'not every collection was listed yet'),
     phases: () => countPhases(state),
-    portsTakenRatio: () => mostPortsTaken(state),
+    portsTakenRatio: () => mostPortsTaken(state, options.now().wallMs),
     agentKeys: () => listAgentKeys(state, options.now()),
     async stop() {
       stopped = true;
@@ -180,9 +180,9 @@ function countPhases({ caches }: ControllerState): ReadonlyMap<Phase, number> {
   return counts;
 }
 
-function mostPortsTaken({ caches }: ControllerState): number {
+function mostPortsTaken({ caches }: ControllerState, wallMs: number): number {
   return [...(caches.egressIps?.values() ?? [])].reduce(
-    (most, { egressIp }) => Math.max(most, portsTakenRatio(egressIp)),
+    (most, { egressIp }) => Math.max(most, portsTakenRatio(egressIp, wallMs)),
     0,
   );
 }

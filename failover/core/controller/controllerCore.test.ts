@@ -143,7 +143,17 @@ describe('a policy', () => {
       resting: [{ first: 1024, last: 1535 }],
       epoch,
     });
+    const everything = [{ address: address(10), ports: 64_512 }];
+    world.addWorker('w-2', everything);
+    world.run(3000);
+    expect(world.egressIp(IP)?.egressIp.blocks).toMatchObject([{ node: 'w-2', first: 1536, last: 65_535 }]);
     world.run(61_000);
+    world.addWorker('w-3', [{ address: address(10), ports: 64 }]);
+    world.run(3000);
+    expect(world.egressIp(IP)?.egressIp.blocks).toMatchObject([
+      { node: 'w-2', first: 1536 },
+      { node: 'w-3', first: 1024, last: 1535 },
+    ]);
     expect(world.egressIp(IP)?.egressIp.resting).toEqual([]);
   });
 });

@@ -18,6 +18,7 @@ import { followMoves, type Move } from './moves.ts';
 import { type AddressPlan, type AddressSettings, planAddresses } from './planAddresses.ts';
 import { planPolicies } from './planPolicies.ts';
 import { planVoters } from './planVoters.ts';
+import { isResting } from './portBlocks.ts';
 import { nextDeadlineMs } from './sessions.ts';
 import { followFitness } from './standing.ts';
 import { noticeTakeovers } from './takeovers.ts';
@@ -144,7 +145,9 @@ function wakeUp(
   }: { readonly plans: readonly AddressPlan[]; readonly wakes: readonly (number | undefined)[] },
   now: Now,
 ): readonly ControllerEffect[] {
-  const rested = plans.flatMap(({ next }) => next.resting.map(({ untilMs }) => untilMs));
+  const rested = plans
+    .flatMap(({ next }) => next.resting.map(({ untilMs }) => untilMs))
+    .filter((untilMs) => isResting(untilMs, now.wallMs));
   const untilRested = rested.length === 0 ? undefined : Math.min(...rested) - now.wallMs;
   const times = [
     ...wakes,

@@ -19,7 +19,7 @@ import { decideLeaving, type LeaveTurns, type Leaving } from './leaving.ts';
 import { type Move, type MoveReason, whyMoved } from './moves.ts';
 import { type Placement, place } from './placement.ts';
 import { planEgressIp } from './planEgressIp.ts';
-import { allocatePorts } from './portBlocks.ts';
+import { allocatePorts, isResting } from './portBlocks.ts';
 import { demandFor } from './portDemand.ts';
 import { proofsFor } from './proofs.ts';
 import { sameSession } from './sessions.ts';
@@ -157,12 +157,13 @@ function planAddress(
     quarantineMs: settings.quarantineMs,
     nowMs: context.now.wallMs,
   });
+  const rests = allocation.resting.some(({ untilMs }) => isResting(untilMs, context.now.wallMs));
   const owners = claim.owners.map(({ ref }) => ({ kind: ref.kind, name: ref.name, uid: ref.uid }));
   const home = decideHome(address, { assigned: order[0]?.gateway, voluntary });
   const next = planEgressIp(current, { owners, order, home, allocation }, proofsFor(claim.address, view));
   const base = { claim, next, reason, eligible: address.eligible, exhausted };
   if (claim.current === undefined) return { ...base, action: 'create' };
-  if (released && isReleased(current) && current.blocks.length === 0 && allocation.resting.length === 0)
+  if (released && isReleased(current) && current.blocks.length === 0 && !rests)
     return { ...base, action: 'remove' };
   const [from, to] = [current.order[0], next.order[0]];
   const move =

@@ -46,20 +46,25 @@ export function allocatePorts(input: AllocationInput): {
     nodes.has(node) && version > (input.returned.get(node) ?? 0);
   const blocks = current.blocks.filter(stays);
   const returned = current.blocks.filter((block) => !stays(block));
-  const resting = [
-    ...current.resting.filter(({ untilMs }) => untilMs > nowMs),
+  // What has rested stays known until it is handed out again: by it the oldest is found.
+  const rested: readonly RestingBlock[] = [
+    ...current.resting,
     ...returned.map(({ first, last }) => ({ first, last, untilMs: nowMs + quarantineMs })),
   ];
   const version = current.blocksVersion + 1;
   const wishes = wanting(input, blocks);
   // Most addresses want nothing most of the time: their granules need no looking at.
-  const taken = wishes.length === 0 ? [] : markTaken([...blocks, ...resting]);
+  const taken =
+    wishes.length === 0
+      ? []
+      : markTaken([...blocks, ...rested.filter(({ untilMs }) => isResting(untilMs, nowMs))]);
+  const usedUntil = wishes.length === 0 ? [] : lastUses(rested);
   let free = taken.filter((it) => !it).length;
   const exhausted: string[] = [];
   for (const [node, ports] of wishes) {
     const hasSome = blocks.some((block) => block.node === node);
     const wanted = Math.min(Math.ceil(ports / GRANULE_PORTS), hasSome ? free - KEPT_FOR_NEW_NODES : free);
-    const block = wanted > 0 ? findFree(taken, wanted, lastUse(current)) : undefined;
+    const block = wanted > 0 ? findFree(taken, wanted, usedUntil) : undefined;
     if (block === undefined) {
       exhausted.push(node);
       continue;
@@ -68,11 +73,26 @@ export function allocatePorts(input: AllocationInput): {
     free -= block.length;
     blocks.push({ node, first: portOf(block.start), last: portOf(block.start + block.length) - 1, version });
   }
-  const changed =
-    blocks.length !== current.blocks.length ||
-    returned.length > 0 ||
-    resting.length !== current.resting.length;
-  return { allocation: changed ? { blocksVersion: version, blocks, resting } : current, exhausted };
+  const given = blocks.filter((block) => block.version === version);
+  if (given.length === 0 && returned.length === 0) return { allocation: current, exhausted };
+  const resting = given.reduce(without, rested);
+  return { allocation: { blocksVersion: version, blocks, resting }, exhausted };
+}
+
+/** Peers may still remember its connections. */
+export function isResting(untilMs: number, nowMs: number): boolean {
+  return untilMs > nowMs;
+}
+
+/** What is left of resting blocks when some of their ports are handed out. */
+function without(resting: readonly RestingBlock[], { first, last }: PortBlock): readonly RestingBlock[] {
+  return resting.flatMap((rest) => {
+    if (rest.last < first || rest.first > last) return [rest];
+    return [
+      ...(rest.first < first ? [{ ...rest, last: first - 1 }] : []),
+      ...(rest.last > last ? [{ ...rest, first: last + 1 }] : []),
+    ];
+  });
 }
 
 /** Nodes that hold less than they want, and how much is missing; sorted, so that every controller decides alike. */
@@ -103,22 +123,20 @@ function markTaken(ranges: readonly { readonly first: number; readonly last: num
   return taken;
 }
 
-/** When a granule's quarantine ended; 0 for those never used. Ports that rested longest are handed out first. */
-function lastUse({ resting }: Allocation): (granule: number) => number {
-  return (granule) =>
-    Math.max(
-      0,
-      ...resting
-        .filter((it) => granuleOf(it.first) <= granule && granule <= granuleOf(it.last))
-        .map((it) => it.untilMs),
-    );
+/** By granule, when its quarantine ended; 0 for those never used. Ports that rested longest are handed out first. */
+function lastUses(rested: readonly RestingBlock[]): readonly number[] {
+  const uses = Array.from({ length: GRANULES }, () => 0);
+  for (const { first, last, untilMs } of rested)
+    for (let granule = granuleOf(first); granule <= granuleOf(last); granule += 1)
+      uses[granule] = Math.max(uses[granule] ?? 0, untilMs);
+  return uses;
 }
 
 /** A free run of the wanted length, or the longest there is; among equals the one that rested longest, then the lowest. */
 function findFree(
   taken: readonly boolean[],
   wanted: number,
-  usedUntil: (granule: number) => number,
+  usedUntil: readonly number[],
 ): { readonly start: number; readonly length: number } | undefined {
   let best: { readonly start: number; readonly length: number; readonly used: number } | undefined;
   let length = 0;
@@ -126,16 +144,21 @@ function findFree(
     length = taken[granule] === true ? 0 : Math.min(length + 1, wanted);
     if (length === 0) continue;
     const start = granule - length + 1;
-    const used = usedUntil(start);
-    if (best === undefined || length > best.length || (length === best.length && used < best.used))
-      best = { start, length, used };
+    if (best !== undefined && length < best.length) continue;
+    // The youngest of its granules is the age of a run.
+    const used = Math.max(...usedUntil.slice(start, granule + 1));
+    if (best === undefined || length > best.length || used < best.used) best = { start, length, used };
   }
   return best;
 }
 
 /** Of the address's ports, the part that cannot be handed out: those that nodes hold, and those that rest. 0..1. */
-export function portsTakenRatio({ blocks, resting }: Pick<Allocation, 'blocks' | 'resting'>): number {
-  const ports = [...blocks, ...resting].reduce((sum, { first, last }) => sum + last - first + 1, 0);
+export function portsTakenRatio(
+  { blocks, resting }: Pick<Allocation, 'blocks' | 'resting'>,
+  nowMs: number,
+): number {
+  const taken = [...blocks, ...resting.filter(({ untilMs }) => isResting(untilMs, nowMs))];
+  const ports = taken.reduce((sum, { first, last }) => sum + last - first + 1, 0);
   return ports / (GRANULES * GRANULE_PORTS);
 }
 
