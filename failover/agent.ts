@@ -35,6 +35,8 @@ const VERSION = '0.1.0';
 const SHUTDOWN_MS = 8000;
 /** How often the node is looked at and the kernel compared with the plan, whether or not anything was heard. */
 const RESYNC_MS = 30_000;
+/** How often it is asked whether ports are running out: doubling them takes a few of these. */
+const PORTS_LOOK_MS = 5_000;
 /** One lost and one slow renewal must not cost a gateway its Lease. */
 const RENEWALS_PER_LEASE = 4;
 /** Tools that look at this node. */
@@ -180,10 +182,16 @@ function keepLooking(options: {
     runner.resync();
   };
   const resync = setInterval(() => void look(), RESYNC_MS);
+  const ports = setInterval(() => {
+    void Promise.all([dataPlane.readPressed(), dataPlane.readCounters()]).then((seen) =>
+      runner.portsLookedAt(...seen),
+    );
+  }, PORTS_LOOK_MS);
   const routes = watchRoutes([], () => dataPlane.routesChanged(), logger.warn);
   return {
     stop() {
       clearInterval(resync);
+      clearInterval(ports);
       routes.stop();
     },
   };

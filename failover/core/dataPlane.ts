@@ -92,7 +92,7 @@ export interface AnswerGate {
 }
 
 export interface DataPlaneCounters {
-  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `unknown_peer`, `no_holder`. */
+  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `exhausted`, `unknown_peer`, `no_holder`. */
   readonly packets: Readonly<Record<string, number>>;
 }
 
@@ -104,6 +104,11 @@ export interface DataPlane {
   /** Somebody else may have changed the kernel: the next apply reads it first. */
   forget(): void;
   readCounters(): Promise<DataPlaneCounters>;
+  /**
+   * Egress IP as text → how many ports this node had of it when, within the last minute, most of them were in use towards one
+   * destination.
+   */
+  readPressed(): Promise<ReadonlyMap<string, number>>;
   /** Egress IP as text → `TunnelEndpoint.mac` of the gateway that this node sends to, as a former run left it. */
   readHolders(): Promise<ReadonlyMap<string, string>>;
   /** Ends the tools that are kept running; the kernel goes on forwarding. */

@@ -1,6 +1,7 @@
 /** What Prometheus reads of an agent. Labels are of closed sets only. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { HEALTH_REASONS, HEALTHY, type Health } from '../core/agent/health.ts';
+import type { DataPlaneCounters } from '../core/dataPlane.ts';
 import type { OwnershipWord } from '../core/ownership/ownershipCore.ts';
 import type { OverReason } from '../core/ownership/peerSession.ts';
 import type { OwnershipStats } from './ownershipProtocol.ts';
@@ -11,6 +12,8 @@ export interface AgentMetrics {
   word(word: OwnershipWord): void;
   stats(stats: OwnershipStats): void;
   sessionOver(reason: OverReason): void;
+  /** By counter of the data plane. */
+  packets(packets: DataPlaneCounters['packets']): void;
   /** Undefined: the node is no gateway. */
   health(health: Health | undefined): void;
 }
@@ -55,6 +58,12 @@ export function createAgentMetrics(): AgentMetrics {
     labelNames: ['reason'],
     registers,
   });
+  const counted = new Gauge({
+    name: 'sallyport_agent_packets',
+    help: 'What the rules of this node counted since they were made: `exhausted` are connections refused because every port towards their destination was in use.',
+    labelNames: ['counter'],
+    registers,
+  });
   const overs = new Counter({
     name: 'sallyport_agent_sessions_over_total',
     help: 'Sessions that ended before their agent did, by reason.',
@@ -73,6 +82,9 @@ export function createAgentMetrics(): AgentMetrics {
       lapses.set(stats.lapses);
       stall.set(stats.longestStallMs / 1000);
       for (const reason of DROP_REASONS) dropped.set({ reason }, stats.dropped[reason]);
+    },
+    packets(packets) {
+      for (const [counter, value] of Object.entries(packets)) counted.set({ counter }, value);
     },
     sessionOver: (reason) => overs.inc({ reason }),
     health: tellHealth,

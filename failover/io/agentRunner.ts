@@ -21,9 +21,9 @@ import {
   stepLeaseSession,
 } from '../core/agent/leaseSession.ts';
 import { statedRights } from '../core/agent/ownershipInput.ts';
-import type { Ports } from '../core/agent/portDemand.ts';
+import type { PortUse } from '../core/agent/portReturns.ts';
 import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
-import type { DataPlane } from '../core/dataPlane.ts';
+import type { DataPlane, DataPlaneCounters } from '../core/dataPlane.ts';
 import { remember } from '../core/remember.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
 import type { LeaseHeart } from './leaseHeart.ts';
@@ -40,8 +40,10 @@ export interface AgentRunner {
   observed(observed: ObservedNode): void;
   /** Undefined: the node is no gateway. */
   health(health: Health | undefined): void;
-  portUse(use: Ports): void;
+  portUse(use: PortUse): void;
   reportFailed(): void;
+  /** Of which egress IPs this node needs more ports, and what its rules counted. */
+  portsLookedAt(pressed: ReadonlyMap<string, number>, counters: DataPlaneCounters): void;
   /** Compares the kernel with the plan again. */
   resync(): void;
   heard(message: FromOwnership): void;
@@ -117,12 +119,17 @@ class Runner implements AgentRunner {
     this.#post({ kind: 'health', health });
   }
 
-  portUse(use: Ports): void {
+  portUse(use: PortUse): void {
     this.#post({ kind: 'port-use', use, nowMs: this.#options.monotonicMs() });
   }
 
   reportFailed(): void {
     setTimeout(() => this.#post({ kind: 'report-failed' }), RETRY_MS);
+  }
+
+  portsLookedAt(pressed: ReadonlyMap<string, number>, { packets }: DataPlaneCounters): void {
+    this.#options.metrics.packets(packets);
+    this.#post({ kind: 'pressed', pressed });
   }
 
   resync(): void {

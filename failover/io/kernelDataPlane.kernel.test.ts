@@ -74,7 +74,7 @@ describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
     expect(Math.floor(Number(port) / BLOCK_PORTS)).toBe(BLOCKS[node] / BLOCK_PORTS);
   });
 
-  test('a port is in use for each connection of the node to one place', async () => {
+  test('each connection of the node has a port of the egress IP, and others have none', async () => {
     const [command = '', ...argv] = [...fixture.lab.prefix('w1'), 'sh', '-c', 'echo there; exec sleep 60'];
     const inside = spawn(command, argv);
     try {
@@ -155,16 +155,20 @@ describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
     expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
   });
 
-  test('a full block fails and never borrows from another node', async () => {
-    const one = [{ first: BLOCKS.w1, last: BLOCKS.w1 }];
-    await fixture.applyAll({ holder: 'gw1', usable: one }, ['w1']);
-    const source = `const net = require('net'); let open = 0;
-const ports = []; const done = () => console.log('ports ' + [...new Set(ports)].join(','));
-for (let i = 0; i < 3; i += 1) { const s = net.connect({ host: '${outside}', port: 8080 });
-  s.on('error', () => {}); s.on('data', (d) => { ports.push(String(d).trim().split(' ')[2]); }); }
-setTimeout(done, 1500);`;
+  test('what finds no port is refused at once and counted, and borrows none from another node', async () => {
+    const four = [{ first: BLOCKS.w1, last: BLOCKS.w1 + 3 }];
+    await fixture.applyAll({ holder: 'gw1', usable: four }, ['w1']);
+    const before = await fixture.counted('w1', 'exhausted');
+    const source = `const net = require('net'); const t = Date.now(); const said = [];
+const say = (text) => { said.push(text); if (said.length === 6) console.log('all ' + said.sort().join(' ')); };
+for (let i = 0; i < 6; i += 1) { const s = net.connect({ host: '${outside}', port: 8080 });
+  s.on('error', (e) => say(e.code + (Date.now() - t < 500 ? '' : ' late'))); s.on('data', (d) => say(String(d).trim().split(' ')[2])); }`;
     const client = fixture.lab.program('p1', source);
-    expect(await client.line(/^ports/)).toBe(`ports ${BLOCKS.w1}`);
+    const ports = [0, 1, 2, 3].map((it) => String(BLOCKS.w1 + it));
+    expect(await client.line(/^all/)).toBe(`all ${[...ports, 'ECONNREFUSED', 'ECONNREFUSED'].join(' ')}`);
+    expect(await fixture.counted('w1', 'exhausted')).toBe(before + 2);
+    // In whole granules, of which four ports are one.
+    expect((await fixture.plane('w1').readPressed()).get(egress)).toBe(64);
     client.stop();
   });
 });

@@ -10,6 +10,7 @@ import { type FastRoutes, renderFastRoutes } from '../core/dataplane/fastRoutes.
 import { tokenElement } from '../core/dataplane/kernelCommands.ts';
 import { type KernelState, MANAGED_NAMES } from '../core/dataplane/kernelState.ts';
 import type { ParsedTables } from '../core/dataplane/parseTables.ts';
+import { parsePressed } from '../core/dataplane/portLimits.ts';
 import { HOLDER_MAPS, holdersIn, indicesIn } from '../core/dataplane/renderElements.ts';
 import { nothingRendered, type RenderedPlan, renderNext } from '../core/dataplane/renderedPlan.ts';
 import { renderStaticRuleset, type StaticRuleset } from '../core/dataplane/staticRuleset.ts';
@@ -84,12 +85,27 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
     async readCounters() {
       return { packets: (await nftables.read([]))?.counters ?? {} };
     },
+    async readPressed() {
+      const { egress = new Map<string, number>() } = known?.rendered?.indices ?? {};
+      const names = new Map([...egress].map(([name, index]) => [index, name]));
+      return widest(
+        (await nftables.readPressed()).map(parsePressed).flatMap(({ index, ports }) => {
+          const name = names.get(index);
+          return name === undefined ? [] : [[name, ports] as const];
+        }),
+      );
+    },
     async readHolders() {
       return holdersIn((await nftables.read(HOLDER_MAPS))?.state ?? NO_STATE);
     },
     close: () => session.close(),
     cleanup: () => cleanKernel(runner),
   };
+}
+
+/** An address is listed once for each number of ports that it had within the minute. */
+function widest(pressed: readonly (readonly [name: string, ports: number])[]): ReadonlyMap<string, number> {
+  return new Map(pressed.toSorted(([, a], [, b]) => a - b));
 }
 
 interface Parts {

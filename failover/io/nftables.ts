@@ -4,8 +4,8 @@
  */
 
 import type { KernelOutcome } from '../core/dataPlane.ts';
-import { MANAGED, type ManagedName, qualified } from '../core/dataplane/kernelState.ts';
-import { type ParsedTables, parseTables } from '../core/dataplane/parseTables.ts';
+import { MANAGED, type ManagedName, qualified, TABLE } from '../core/dataplane/kernelState.ts';
+import { type ParsedTables, parseSet, parseTables } from '../core/dataplane/parseTables.ts';
 import { readJson, runTool, type ToolRunner } from './runTool.ts';
 
 /** Transactions waiting at the most: a kernel this far behind is as good as gone. */
@@ -22,6 +22,8 @@ export interface Nftables {
   run(transaction: string): Promise<KernelOutcome>;
   /** Undefined: nft did not answer, or not in time, so nothing is known. */
   read(names: readonly ManagedName[]): Promise<ParsedTables | undefined>;
+  /** Marks of egress IPs whose ports are nearly used up: portLimits.ts. Empty where nft does not answer. */
+  readPressed(): Promise<readonly number[]>;
 }
 
 export function createNftables(runner: ToolRunner): Nftables {
@@ -44,6 +46,11 @@ export function createNftables(runner: ToolRunner): Nftables {
       return outcome;
     },
     read: (names) => readTables(runner, names),
+    async readPressed() {
+      return parseSet(await readJson(runner, ['nft', '-j', 'list', 'set', 'inet', TABLE, 'pressed'])).map(
+        Number,
+      );
+    },
   };
 }
 

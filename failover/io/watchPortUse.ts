@@ -1,23 +1,18 @@
 /**
- * Counts the ports that this node's connections have of each egress IP, from the kernel's table of connections
- * (/proc/net/nf_conntrack). A port serves one connection to each protocol, address and port of the outside, so an address
- * is as full as its busiest destination makes it. Entries of closed connections have their port until they expire.
+ * Counts the connections of this node that have a port of each egress IP, from the kernel's table of connections
+ * (/proc/net/nf_conntrack): ports that nobody has for long are given back. Closed connections count until they expire.
  */
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { egressIpName, formatAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
+import type { PortUse } from '../core/agent/portReturns.ts';
 
 const TABLE = '/proc/net/nf_conntrack';
-/** A block that is half free fills in this time only where hundreds of connections a second go to one place. */
-const LOOK_EVERY_MS = 2000;
+/** What is given back has lain idle for minutes. */
+const LOOK_EVERY_MS = 30_000;
 /** Reading a large table may take a hundredth of a core, not more. */
 const PAUSE_PER_LOOK = 100;
-/** Destinations are counted one by one up to here; beyond it, in a table that large, only those already known. */
-const DESTINATIONS_MAX = 100_000;
-
-/** Egress IP as text → connections of its busiest destination; 0: none at all. */
-export type PortUse = ReadonlyMap<string, number>;
 
 export interface PortWatch {
   stop(): void;
@@ -59,18 +54,10 @@ export function watchPortUse(options: {
 /** @param table of another network namespace: `/proc/PID/net/nf_conntrack`. Rejects where it cannot be read. */
 export async function readPortUse(addresses: readonly Address[], table = TABLE): Promise<PortUse> {
   const names = new Map(addresses.map((address) => [kernelText(address), formatAddress(address)]));
-  const counts = new Map<string, number>();
   const use = new Map(addresses.map((address) => [formatAddress(address), 0]));
   for await (const line of createInterface({ input: createReadStream(table) })) {
-    const found = parseTranslation(line);
-    const name = found === undefined ? undefined : names.get(found.address);
-    if (found === undefined || name === undefined) continue;
-    const key = `${name} ${found.destination}`;
-    const known = counts.get(key);
-    if (known === undefined && counts.size >= DESTINATIONS_MAX) continue;
-    const count = (known ?? 0) + 1;
-    counts.set(key, count);
-    if (count > (use.get(name) ?? 0)) use.set(name, count);
+    const name = names.get(translatedTo(line) ?? '');
+    if (name !== undefined) use.set(name, (use.get(name) ?? 0) + 1);
   }
   return use;
 }
@@ -80,17 +67,11 @@ function kernelText(address: Address): string {
   return address.family === 4 ? formatAddress(address) : egressIpName(address).replaceAll('-', ':');
 }
 
-const REPLY = / src=(\S+) dst=(\S+)(?: sport=(\d+))?/y;
+const REPLY = / src=\S+ dst=(\S+)/y;
 
-/** Whose answers come to which address, and from where; undefined: a line of another kind. */
-export function parseTranslation(
-  line: string,
-): { readonly address: string; readonly destination: string } | undefined {
+/** The address that its answers come to; undefined: a line of another kind. */
+export function translatedTo(line: string): string | undefined {
   // `ipv4 2 tcp 6 431999 ESTABLISHED src=… dst=… sport=… dport=… src=… dst=… sport=… dport=… [ASSURED] …`: the answers' come last.
   REPLY.lastIndex = line.lastIndexOf(' src=');
-  if (REPLY.lastIndex < 0) return undefined;
-  const [, from, to, port] = REPLY.exec(line) ?? [];
-  if (from === undefined || to === undefined) return undefined;
-  const protocol = /^\S+\s+\d+\s+(\S+)/.exec(line)?.[1] ?? '';
-  return { address: to, destination: `${protocol} ${from} ${port ?? ''}` };
+  return REPLY.lastIndex < 0 ? undefined : REPLY.exec(line)?.[1];
 }

@@ -12,7 +12,7 @@ export class NftModel {
     for (const line of transaction.split('\n').filter((it) => it !== '')) this.#command(line);
     for (const [name, held] of this.elements)
       for (const [key, value] of held) {
-        const chain = /^goto (.+)$/.exec(value)?.[1];
+        const chain = /^(?:goto|jump) (.+)$/.exec(value)?.[1];
         if (chain !== undefined && !this.chains.has(chain))
           throw new Error(`${name} { ${key} } points at chain ${chain}, which is gone`);
       }

@@ -191,6 +191,26 @@ const START: readonly AgentEvent[] = [
 ];
 
 describe('an agent', () => {
+  test('asks for twice its ports where they run short, and not again before it can use those', () => {
+    const wish = (state: AgentState) => reportNow(state)?.demand;
+    const started = run(START).state;
+    expect(wish(started)).toEqual([{ address: NAME, ports: 64 }]);
+    const pressed = run([{ kind: 'pressed', pressed: new Map([[NAME, 1024]]) }], started);
+    expect(lastReport(pressed.effects)?.demand).toEqual([{ address: NAME, ports: 2048 }]);
+    const { blocks } = egressIp();
+    const grown = {
+      blocksVersion: 3,
+      blocks: [...blocks, { node: 'gw-1', first: 2048, last: 3071, version: 3 }],
+    };
+    const given = run([withIp(grown)], pressed.state).state;
+    expect(wish(given)).toEqual([{ address: NAME, ports: 64 }]);
+    const again = run([{ kind: 'pressed', pressed: new Map([[NAME, 2048]]) }], given).state;
+    expect(wish(again)).toEqual([{ address: NAME, ports: 4096 }]);
+    expect(wish(run([{ kind: 'pressed', pressed: new Map() }], again).state)).toEqual([
+      { address: NAME, ports: 64 },
+    ]);
+  });
+
   test('asks for nothing before its caches have synced', () => {
     expect(run([answering, heard(OTHER, holding(4, 1)), { kind: 'observed', observed }]).effects).toEqual([]);
   });
@@ -298,18 +318,6 @@ describe('an agent', () => {
         pods[4] === 'refuse' ? [] : [NAME],
       );
     });
-  });
-
-  test('twice the ports are asked for once more than half of them have a connection to one place', () => {
-    const blocks = [
-      { node: 'gw-1', first: 1024, last: 1535, version: 1 },
-      { node: 'worker-1', first: 1536, last: 2047, version: 1 },
-    ];
-    const before = run([withIp({ blocks }), { kind: 'port-use', use: new Map([[NAME, 256]]), nowMs: 0 }]);
-    expect(lastReport(before.effects)?.demand).toEqual([{ address: NAME, ports: 64 }]);
-    const after = run([{ kind: 'port-use', use: new Map([[NAME, 257]]), nowMs: 0 }], before.state);
-    expect(lastReport(after.effects)?.demand).toEqual([{ address: NAME, ports: 1024 }]);
-    expect(run([{ kind: 'port-use', use: new Map([[NAME, 3]]), nowMs: 0 }], after.state).effects).toEqual([]);
   });
 
   describe('with no pod left that wants its ports', () => {

@@ -22,8 +22,7 @@ import type { Claim } from './holders.ts';
 import { NodePlanner } from './nodePlanner.ts';
 import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
 import type { Holder } from './planNode.ts';
-import { growDemand, type Ports } from './portDemand.ts';
-import { forgetTaken, NO_RETURNS, ownBlocks, type PortReturns, returnIdle } from './portReturns.ts';
+import { forgetTaken, NO_RETURNS, type PortReturns, type PortUse, returnIdle } from './portReturns.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
 
 /** What the ownership thread says of this node, all of it confirmed. */
@@ -57,6 +56,8 @@ export interface AgentState {
   readonly health: Health | undefined;
   /** Those that the ownership thread confirmed. */
   readonly peerKeys: PeerKeyIds;
+  /** What `DataPlane.readPressed` said last. */
+  readonly pressed: ReadonlyMap<string, number>;
   /** Address as text → what gateways said by datagram, the newest word of each. */
   readonly heard: ReadonlyMap<string, readonly Claim[]>;
   /** Versions of the plan that is under way, and what it has given back. */
@@ -70,8 +71,6 @@ export interface AgentState {
   readonly holders: ReadonlyMap<string, Holder>;
   /** What a former run left in the kernel: see `planNode`. */
   readonly recalled: ReadonlyMap<string, string>;
-  /** Of egress IPs that have too few ports with what a node gets at first. */
-  readonly portDemand: Ports;
   readonly portReturns: PortReturns;
   /** Of what is given back: what the kernel is known to use no more. */
   readonly returned: ReadonlyMap<string, number>;
@@ -118,8 +117,9 @@ export type AgentEvent =
   | { readonly kind: 'heard'; readonly session: SessionRef; readonly holdings: readonly Holding[] }
   | { readonly kind: 'health'; readonly health: Health | undefined }
   | { readonly kind: 'keys-taken'; readonly keys: PeerKeyIds }
+  | { readonly kind: 'pressed'; readonly pressed: ReadonlyMap<string, number> }
   /** Egress IP as text → connections of this node to its busiest destination. */
-  | { readonly kind: 'port-use'; readonly use: Ports; readonly nowMs: number }
+  | { readonly kind: 'port-use'; readonly use: PortUse; readonly nowMs: number }
   | { readonly kind: 'applied'; readonly ok: boolean; readonly message: string }
   /** Time to compare with the kernel again: somebody else may have changed it. */
   | { readonly kind: 'resync' }
@@ -149,13 +149,13 @@ export function initialAgent(
     lastSession: 0,
     health: undefined,
     peerKeys: NO_PEER_KEYS,
+    pressed: new Map(),
     heard: new Map(),
     applying: undefined,
     applyWanted: false,
     confirmed: new Map(),
     holders: new Map(),
     recalled,
-    portDemand: new Map(),
     portReturns: NO_RETURNS,
     returned: new Map(),
     lastReport: '',
@@ -194,6 +194,8 @@ function absorb(state: AgentState, event: AgentEvent): AgentState {
       return { ...state, health: event.health };
     case 'keys-taken':
       return { ...state, peerKeys: event.keys };
+    case 'pressed':
+      return { ...state, pressed: event.pressed };
     case 'port-use':
       return absorbUse(state, event);
     case 'applied':
@@ -251,31 +253,18 @@ function recallReturns({ node, gatewayNodes, egressIps }: AgentView): PortReturn
 
 function absorbUse(
   state: AgentState,
-  { use, nowMs }: { readonly use: Ports; readonly nowMs: number },
+  { use, nowMs }: { readonly use: PortUse; readonly nowMs: number },
 ): AgentState {
   const { view } = state;
   if (view === undefined) return state;
   const egressIps = [...view.egressIps.values()].map((it) => [formatAddress(it.address), it] as const);
-  const held = new Map(
-    egressIps.map(([text, it]) => {
-      const ports = ownBlocks(it, view.node).reduce((sum, { first, last }) => sum + last - first + 1, 0);
-      return [text, ports];
-    }),
-  );
-  const portDemand = growDemand(state.portDemand, { use, held });
-  const wanted = [...use.values()].includes(0) ? state.memory.planner.select(view).wanted : new Set<string>();
+  const { wanted } = state.memory.planner.select(view);
   const isWanted = (text: string): boolean => wanted.has(text);
   const { node } = view;
   const portReturns = returnIdle(state.portReturns, { node, egressIps, use, isWanted, nowMs });
   const news = portReturns.given.size !== state.portReturns.given.size;
-  // The time since when ports lie idle is nobody's business but the next look's.
-  if (
-    portDemand === state.portDemand &&
-    !news &&
-    sameTimes(portReturns.idleSince, state.portReturns.idleSince)
-  )
-    return state;
-  return { ...state, portDemand, portReturns, applyWanted: state.applyWanted || news };
+  if (!news && sameTimes(portReturns.idleSince, state.portReturns.idleSince)) return state;
+  return { ...state, portReturns, applyWanted: state.applyWanted || news };
 }
 
 function sameTimes(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
@@ -333,7 +322,7 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 }
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
-  const { observed, ownership, confirmed, health, peerKeys, portDemand, returned, lastSession } = state;
+  const { observed, ownership, confirmed, health, peerKeys, pressed, returned, lastSession } = state;
   const report = reportNode({
     view,
     selection: state.memory.planner.select(view),
@@ -342,7 +331,7 @@ function reconcileReport(state: AgentState, view: AgentView): AgentStep {
     confirmed,
     health,
     peerKeys,
-    ports: { demand: portDemand, returned },
+    ports: { pressed, returned },
     lastSession,
   });
   const text = JSON.stringify(report);

@@ -6,10 +6,12 @@
  * Relies on `blocksVersion`: it grows with every change of an address's blocks, so "up to this version" says which.
  */
 import type { EgressIp } from '../egressIp.ts';
-import type { Ports } from './portDemand.ts';
 
 /** As long as a Deployment takes to bring its pods back; asking anew would make them wait. */
 export const IDLE_BEFORE_RETURN_MS = 300_000;
+
+/** Egress IP as text → connections that have a port of it; 0: none. Those not in it are not known. */
+export type PortUse = ReadonlyMap<string, number>;
 
 export interface PortReturns {
   /** EgressIP name → since when nobody has needed its ports, monotonic milliseconds. */
@@ -26,7 +28,6 @@ export function ownBlocks({ blocks }: Pick<EgressIp, 'blocks'>, node: string) {
 
 /**
  * After a look at the connections.
- * @param use connections of each address that was looked at, by its text; those not in it are not known
  * @param isWanted by a pod of this node
  */
 export function returnIdle(
@@ -34,7 +35,7 @@ export function returnIdle(
   look: {
     readonly node: string;
     readonly egressIps: Iterable<readonly [text: string, egressIp: EgressIp]>;
-    readonly use: Ports;
+    readonly use: PortUse;
     readonly isWanted: (text: string) => boolean;
     readonly nowMs: number;
   },

@@ -3,12 +3,12 @@
  * kernel confirmed is stated; an address whose command is still under way is left out, so nobody acts on a guess.
  */
 import { formatAddress } from '../../../policy/address.ts';
-import type { SessionRef } from '../egressIp.ts';
+import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { PeerKeyIds } from '../peerKeys.ts';
 import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
-import { MINIMUM_DEMAND_PORTS, type Ports } from './portDemand.ts';
+import { ownBlocks } from './portReturns.ts';
 import type { PodSelection } from './selectPods.ts';
 
 /** What `failover/io` reads from the node itself. */
@@ -29,6 +29,9 @@ export interface ObservedNode {
   readonly forwardingMessage?: string;
 }
 
+/** One granule: "some ports, please". The controller starts a node with its `INITIAL_PORTS`. */
+const MINIMUM_DEMAND_PORTS = 64;
+
 interface StatedDemand {
   readonly address: string;
   readonly ports: number;
@@ -36,8 +39,8 @@ interface StatedDemand {
 }
 
 export interface PortNeeds {
-  /** Egress IP as text → ports, where that is more than the least. */
-  readonly demand: Ports;
+  /** What `DataPlane.readPressed` said last. */
+  readonly pressed: ReadonlyMap<string, number>;
   /** EgressIP name → the version up to which the kernel uses no block of this node any more. */
   readonly returned: ReadonlyMap<string, number>;
 }
@@ -116,15 +119,24 @@ export function reportNode(known: {
 function stateDemand(
   view: AgentView,
   wanted: ReadonlySet<string>,
-  { demand, returned }: PortNeeds,
+  { pressed, returned }: PortNeeds,
 ): readonly StatedDemand[] {
-  return [...view.egressIps.values()].flatMap(({ name, address: value }) => {
-    const address = formatAddress(value);
-    const version = returned.get(name);
-    const ports = wanted.has(address) ? (demand.get(address) ?? MINIMUM_DEMAND_PORTS) : 0;
+  return [...view.egressIps.values()].flatMap((egressIp) => {
+    const address = formatAddress(egressIp.address);
+    const version = returned.get(egressIp.name);
+    const ports = wanted.has(address) ? wantedPorts(egressIp, view.node, pressed.get(address)) : 0;
     if (ports === 0 && version === undefined) return [];
     return [{ address, ports, ...(version === undefined ? {} : { returned: version }) }];
   });
+}
+
+/**
+ * Twice what this node has, where most of that is in use towards one destination. What it has and does not use yet, because
+ * the holder has not confirmed it, is not asked for again.
+ */
+function wantedPorts(egressIp: EgressIp, node: string, pressedAt = 0): number {
+  const held = ownBlocks(egressIp, node).reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  return held > 0 && pressedAt >= held ? 2 * held : MINIMUM_DEMAND_PORTS;
 }
 
 /** What this session answers for, and what it will never answer for by a right of a lower epoch. */

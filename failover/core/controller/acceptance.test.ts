@@ -51,6 +51,21 @@ describe('a policy that is not served yet', () => {
 });
 
 describe('a policy that is served', () => {
+  test('says, once, whose nodes could get no more ports', () => {
+    const world = worldWith([10]);
+    expect(world.run(5000, () => isServed(world))).toBe(true);
+    world.addWorker('w-1', [{ address: address(10), ports: 64_512 }]);
+    world.run(2000);
+    expect(condition(world, 'Available')?.reason).not.toBe('PortsExhausted');
+    world.addWorker('w-2', [{ address: address(10), ports: 64 }]);
+    world.run(5000);
+    expect(condition(world, 'Available')).toMatchObject({ status: 'True', reason: 'PortsExhausted' });
+    expect(world.events.filter(({ reason }) => reason === 'PortsExhausted')).toMatchObject([
+      { type: 'Warning', message: 'no free ports for nodes w-2' },
+    ]);
+    expect(world.violations).toEqual([]);
+  });
+
   test('keeps its address when a node gets the same, and says so until that is over', () => {
     const world = worldWith([10]);
     expect(world.run(5000, () => isServed(world))).toBe(true);

@@ -9,7 +9,7 @@ import { isReleased, namings } from './claims.ts';
 import type { ControllerEffect, WriteEffect } from './controllerEvents.ts';
 import type { ControllerView, EgressIpStatus, PolicyObject, PolicyStatus } from './controllerView.ts';
 import type { AddressPlan } from './planAddresses.ts';
-import { decidePolicyStatus, type ServedAddress } from './policyStatus.ts';
+import { decidePolicyStatus, PORTS_EXHAUSTED, type ServedAddress } from './policyStatus.ts';
 
 export interface PolicyWrite {
   readonly write: WriteEffect;
@@ -45,6 +45,7 @@ export function planPolicies(known: Known): readonly PolicyWrite[] {
           ...refusalEvents(object, status),
           ...contestEvents(object, status),
           ...rebalanceEvents(object, status),
+          ...exhaustionEvents(object, status),
         ],
       },
     ];
@@ -132,6 +133,16 @@ function contestEvents(object: PolicyObject, status: PolicyStatus): readonly Con
   return [
     { kind: 'record-event', regarding: { kind, name, uid }, type: 'Warning', reason: 'Contested', message },
   ];
+}
+
+/** Says once that nodes want more ports than the policy's addresses have. */
+function exhaustionEvents(object: PolicyObject, status: PolicyStatus): readonly ControllerEffect[] {
+  const isExhausted = ({ reason }: PolicyStatus['conditions'][number]): boolean => reason === PORTS_EXHAUSTED;
+  const now = status.conditions.find(isExhausted);
+  if (now === undefined || object.status?.conditions.some(isExhausted) === true) return [];
+  const { kind, name, uid } = object;
+  const { reason, message } = now;
+  return [{ kind: 'record-event', regarding: { kind, name, uid }, type: 'Warning', reason, message }];
 }
 
 function rebalanceEvents(object: PolicyObject, { rebalanced }: PolicyStatus): readonly ControllerEffect[] {

@@ -22,6 +22,8 @@ export interface ServedAddress {
   readonly status: EgressIpStatus;
 }
 
+/** Why a policy that is available has less than its nodes want. */
+export const PORTS_EXHAUSTED = 'PortsExhausted';
 /** `kubectl get` shows this many addresses; the rest are counted. */
 const ADDRESSES_SHOWN_MAX = 3;
 /** Nodes named in a message; the rest are counted. */
@@ -142,7 +144,7 @@ function judgeAvailable(served: readonly ServedAddress[], { gatewayNodes }: Cont
   if (starved.length > 0)
     return {
       holds: true,
-      reason: 'PortsExhausted',
+      reason: PORTS_EXHAUSTED,
       message: `no free ports for nodes ${shorten(starved, NODES_SHOWN_MAX)}`,
     };
   const single = served.filter(({ status }) => status.standbys.length === 0);

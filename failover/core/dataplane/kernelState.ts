@@ -22,6 +22,8 @@ export const MANAGED = {
   'inet egress_marks': 'type ipv4_addr : mark;',
   'inet steering': 'type mark : mark;',
   'inet translations': 'type mark : verdict;',
+  /** What a new connection is counted by, where it is to be translated. */
+  'inet port_limits': 'type mark : verdict;',
   'inet pods': 'type ipv4_addr : verdict;',
   'inet egress_ips6': 'type ipv6_addr;',
   'inet direct6': 'type ipv6_addr; flags interval;',
@@ -71,7 +73,7 @@ export interface KernelState {
 
 export const NO_ELEMENTS: Elements = new Map();
 /** Content-named chains start so; all others belong to the static ruleset. */
-export const CONTENT_CHAIN = /^(?:routes|translate)_[0-9a-f]{16}$/;
+export const CONTENT_CHAIN = /^(?:routes|translate|limit)_[0-9a-f]{16}$/;
 
 /** `inet blocks` → the object of a command: `inet sallyport blocks`. */
 export function qualified(name: ManagedName | GranuleMap): string {

@@ -47,6 +47,13 @@ export function parseTables(documents: readonly unknown[]): ParsedTables {
   return { state: { elements, chains: content }, chains, counters };
 }
 
+/** The keys of a set that was listed alone. */
+export function parseSet(document: unknown): readonly string[] {
+  return itemsOf(document).flatMap(({ kind, body }) =>
+    kind === 'set' ? [...parseElements(kind, body.elem).keys()] : [],
+  );
+}
+
 function itemsOf(document: unknown): readonly { readonly kind: string; readonly body: JsonObject }[] {
   const list = isObject(document) ? document.nftables : undefined;
   if (!Array.isArray(list)) return [];
@@ -78,6 +85,7 @@ function spell(value: unknown): string {
   if (!isObject(value)) return JSON.stringify(value);
   if (isObject(value.elem)) return spell(value.elem.val);
   if (isObject(value.goto)) return `goto ${String(value.goto.target)}`;
+  if (isObject(value.jump)) return `jump ${String(value.jump.target)}`;
   if (Array.isArray(value.concat)) return value.concat.map(spell).join(' . ');
   if (Array.isArray(value.range)) return value.range.map(spell).join('-');
   if (isObject(value.prefix)) return spellPrefix(value.prefix);

@@ -7,6 +7,7 @@ import { WORDS } from './familyWords.ts';
 import { ofFamily } from './kernelState.ts';
 import { egressMark, type Indices, ROUTE_FLAG, returnMark } from './marks.ts';
 import { rangeKey, rangesName } from './portElements.ts';
+import { limitChain } from './portLimits.ts';
 import { heldRanges } from './portRanges.ts';
 import type { NamedChain, Rendered } from './rendered.ts';
 import { gatewayMark } from './tunnelMac.ts';
@@ -28,6 +29,7 @@ export function renderAddress({ plan, name, index, mac, isHere, nodes }: Address
   const { family } = address;
   const mark = egressMark(index);
   const [chain, chains] = usable.length === 0 ? [undefined, []] : translationChains(address, usable);
+  const limit = limitChain(family, usable);
   return {
     elements: [
       [ofFamily('inet egress_ips', family), name, ''],
@@ -40,9 +42,14 @@ export function renderAddress({ plan, name, index, mac, isHere, nodes }: Address
         ({ first, last, holder }) =>
           [rangesName(family), rangeKey(name, { first, last }), String(returnMark(holder))] as const,
       ),
-      ...(chain === undefined ? [] : [['inet translations', String(mark), `goto ${chain}`] as const]),
+      ...(chain === undefined
+        ? []
+        : [
+            ['inet translations', String(mark), `goto ${chain}`] as const,
+            ['inet port_limits', String(mark), `jump ${limit[0]}`] as const,
+          ]),
     ],
-    chains,
+    chains: chain === undefined ? [] : [...chains, limit],
   };
 }
 

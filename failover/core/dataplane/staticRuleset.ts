@@ -16,6 +16,7 @@ import { gatewayChains, NEIGHBOUR_DISCOVERY } from './gatewayChains.ts';
 import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCommands.ts';
 import { CONTENT_CHAIN, GRANULE_MAPS, MANAGED, TABLE } from './kernelState.ts';
 import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG } from './marks.ts';
+import { limitChains, limitSets } from './portLimits.ts';
 
 export const TUNNEL_DEVICE = 'egress0';
 
@@ -25,6 +26,7 @@ export const INET_COUNTERS = [
   'no_block',
   'unsolicited',
   'refused',
+  'exhausted',
   'unknown_peer',
 ] as const;
 export const NETDEV_COUNTERS = ['no_holder', ...FAST_COUNTERS] as const;
@@ -91,13 +93,15 @@ function fastPath({ fastPath: wanted, uplink, uplinkMtu, self }: StaticOptions):
 }
 
 function setDeclarations(family: 'inet' | 'netdev'): string {
-  return Object.entries({ ...MANAGED, ...GRANULE_MAPS })
+  const filledByPackets = family === 'inet' ? limitSets() : '';
+  const filledByPlans = Object.entries({ ...MANAGED, ...GRANULE_MAPS })
     .filter(([name]) => name.startsWith(`${family} `))
     .map(([name, declaration]) => {
       const kind = declaration.includes(' : ') ? 'map' : 'set';
       return `\n  ${kind} ${name.slice(family.length + 1)} { ${declaration}\n  }`;
     })
     .join('');
+  return filledByPlans + filledByPackets;
 }
 
 function counterDeclarations(counters: readonly string[]): string {
@@ -158,12 +162,13 @@ function sourceChains(): string {
   }
   chain steer {
     ct state invalid counter name no_block drop
+    ct state new meta mark vmap @port_limits
     meta mark set meta mark map @steering
   }
   chain refuse {
     counter name refused
     meta l4proto tcp reject with tcp reset${each(({ icmp }) => `reject with ${icmp} admin-prohibited`)}
-  }
+  }${limitChains()}
   chain translate { type nat hook postrouting priority srcnat - 1;
     meta mark & ${EGRESS_FLAG} == ${EGRESS_FLAG} goto translate_marked
   }
