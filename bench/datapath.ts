@@ -51,6 +51,7 @@ const NO_PATH: Figures = { packetRateRatio: null, throughputRatio: null, connect
 const NO_SCALE: Figures = {
   fullSyncMs: null,
   restartMs: null,
+  resyncMs: null,
   podChangeMs: { p50: null, p99: null },
   ipMoveMs: { p50: null, p99: null },
   agentRssMb: null,
@@ -204,9 +205,12 @@ async function measureCluster(say: Say, runs: number): Promise<Figures> {
     say(`  could not be measured: ${sample}`);
     return NO_SCALE;
   }
-  const { fullSyncMs, planMs, restartMs, podChangeMs, ipMoveMs, podChangeCpuMs, rssMb } = sample;
+  const { fullSyncMs, planMs, restartMs, resyncMs, podChangeMs, ipMoveMs, podChangeCpuMs, rssMb } = sample;
   say(
     `  the first programming took ${Math.round(fullSyncMs)} ms, of it ${Math.round(planMs)} ms for the plan; an agent that starts again knows what is there after ${Math.round(restartMs)} ms`,
+  );
+  say(
+    `  every 30 s the kernel is compared with the plan; a pod that comes just then takes ${Math.round(resyncMs)} ms`,
   );
   const row = (name: string, samples: readonly number[]): readonly string[] => [
     name,
@@ -228,6 +232,7 @@ async function measureCluster(say: Say, runs: number): Promise<Figures> {
   return {
     fullSyncMs: Math.round(fullSyncMs),
     restartMs: Math.round(restartMs),
+    resyncMs: Math.round(resyncMs),
     podChangeMs: both(podChangeMs),
     ipMoveMs: both(ipMoveMs),
     agentRssMb: rounded(rssMb, 1),

@@ -15,6 +15,8 @@ export interface ScaleSample {
   readonly planMs: number;
   /** An agent that starts on a node that is programmed: all is read back, nothing is written. */
   readonly restartMs: number;
+  /** A pod's change that comes while the kernel is compared with the plan, as it is every 30 seconds. */
+  readonly resyncMs: number;
   readonly podChangeMs: readonly number[];
   readonly ipMoveMs: readonly number[];
   /** Of this process in user and kernel space for a change of a pod, without nft's. */
@@ -66,6 +68,10 @@ class Agent {
     return tookMs;
   }
 
+  forget(): void {
+    this.#plane.forget();
+  }
+
   end(): Promise<void> {
     return this.#plane.close();
   }
@@ -89,6 +95,9 @@ async function measure(uplink: string, podChanges: number, ipMoves: number): Pro
     podChangeMs.push(await agent.show(view));
   }
   const { user, system } = process.cpuUsage(cpuBefore);
+  agent.forget();
+  view = { ...view, pods: new Map(pods) };
+  const resyncMs = await agent.show(view);
   const ipMoveMs: number[] = [];
   for (let turn = 0; turn < ipMoves; turn += 1) {
     view = moved(view, turn % EGRESS_IPS);
@@ -97,7 +106,7 @@ async function measure(uplink: string, podChanges: number, ipMoves: number): Pro
   const rssMb = process.memoryUsage().rss / 2 ** 20;
   await agent.end();
   const podChangeCpuMs = (user + system) / 1000 / podChanges;
-  return { fullSyncMs, planMs, restartMs, podChangeMs, ipMoveMs, podChangeCpuMs, rssMb };
+  return { fullSyncMs, planMs, restartMs, resyncMs, podChangeMs, ipMoveMs, podChangeCpuMs, rssMb };
 }
 
 const [uplink = '', podChanges = '0', ipMoves = '0'] = process.argv.slice(2);

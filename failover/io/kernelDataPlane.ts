@@ -8,18 +8,18 @@ import type { DataPlane, KernelOutcome, NodeDataPlane } from '../core/dataPlane.
 import { diffElements, diffInPieces } from '../core/dataplane/diffElements.ts';
 import { type FastRoutes, renderFastRoutes } from '../core/dataplane/fastRoutes.ts';
 import { tokenElement } from '../core/dataplane/kernelCommands.ts';
-import { type KernelState, MANAGED_NAMES } from '../core/dataplane/kernelState.ts';
-import type { ParsedTables } from '../core/dataplane/parseTables.ts';
+import type { KernelState } from '../core/dataplane/kernelState.ts';
 import { parsePressed } from '../core/dataplane/portLimits.ts';
 import { HOLDER_MAPS, holdersIn, indicesIn } from '../core/dataplane/renderElements.ts';
 import { nothingRendered, type RenderedPlan, renderNext } from '../core/dataplane/renderedPlan.ts';
-import { renderStaticRuleset, type StaticRuleset } from '../core/dataplane/staticRuleset.ts';
+import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
 import { cleanKernel } from './cleanKernel.ts';
 import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
 import { ensurePeers, ensureTunnel, readMtu, type TunnelOptions } from './iproute.ts';
 import { kernelSelfTest } from './kernelSelfTest.ts';
 import { createNftables, type Nftables } from './nftables.ts';
 import { type NftSession, openNftSession } from './nftSession.ts';
+import { compareRules, type ReadKernel, readDoubted } from './readKernel.ts';
 import type { ToolRunner } from './runTool.ts';
 
 export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'> {
@@ -54,11 +54,14 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   // One apply at a time: each compares with what the one before it left.
   let applying: Promise<unknown> = Promise.resolve();
   let known: KnownKernel | undefined;
+  // What was known before somebody else may have changed it.
+  let doubted: RenderedPlan | undefined;
   const { uplink, token, fastPath: wanted = false, onFastRoutes: onRoutes = () => undefined } = options;
   const fastPath = createFastPathGround(runner, { uplink, wanted, onRoutes });
   const parts: Parts = { runner, tunnel, nftables, session, token, fastPath };
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {
-    const made = known === undefined ? await makeGround(parts) : known;
+    const made = known === undefined ? await makeGround(parts, doubted) : known;
+    doubted = undefined;
     if ('outcome' in made) return made.outcome;
     const applied = await applyPlan(parts, plan, made);
     known = applied.known;
@@ -79,6 +82,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
     },
     forget() {
       applying = applying.then(() => {
+        doubted = known?.rendered;
         known = undefined;
       });
     },
@@ -129,21 +133,11 @@ interface KnownKernel {
   readonly read: ReadKernel;
 }
 
-interface ReadKernel {
-  readonly state: KernelState;
-  /** The rules that have to be written before any element; empty: they are there. */
-  readonly rules: string;
-  /** They take the rules of all chains away. */
-  readonly emptied: boolean;
-}
-
 /** The tunnel and the ways into it, and whether the rules are there. */
-async function makeGround({
-  runner,
-  tunnel,
-  nftables,
-  fastPath,
-}: Parts): Promise<KnownKernel | { readonly outcome: KernelOutcome }> {
+async function makeGround(
+  { runner, tunnel, nftables, fastPath }: Parts,
+  doubted: RenderedPlan | undefined,
+): Promise<KnownKernel | { readonly outcome: KernelOutcome }> {
   const uplinkMtu = await readMtu(runner, tunnel.uplink);
   if (uplinkMtu === undefined)
     return { outcome: { kind: 'refused', message: `there is no device ${tunnel.uplink}` } };
@@ -151,7 +145,7 @@ async function makeGround({
   if (outcome.kind !== 'ok') return { outcome };
   const fast = await fastPath.read(uplinkMtu);
   const capable = await fastPath.capable();
-  const tables = await nftables.read(MANAGED_NAMES);
+  const tables = await readDoubted(nftables, doubted);
   if (tables === undefined)
     return { outcome: { kind: 'unknown', message: 'nft did not say what the tables hold' } };
   const rules = renderStaticRuleset({ ...tunnel, uplinkMtu, fastPath: capable });
@@ -162,18 +156,6 @@ async function makeGround({
     rendered: undefined,
     read: compareRules(tables, rules, capable),
   };
-}
-
-function compareRules({ state, chains }: ParsedTables, rules: StaticRuleset, fastPath: boolean): ReadKernel {
-  const has = (names: readonly string[]): boolean => names.every((name) => chains.has(name));
-  // A base chain goes with its device, so the rules count only while those of both devices are there.
-  const base = ['netdev into_tunnel', ...(fastPath ? ['inet fast_back'] : [])];
-  if (has([`inet ${rules.fingerprint}`, `netdev ${rules.fingerprint}`, ...base]))
-    return { state, rules: '', emptied: false };
-  if (has([`inet ${rules.layout}`, `netdev ${rules.layout}`]))
-    return { state, rules: rules.renewal(chains), emptied: true };
-  // Indices that packets on their way carry are kept even where all is written anew.
-  return { state, rules: rules.text, emptied: false };
 }
 
 /** The same state but for what follows from the routes. */

@@ -7,7 +7,7 @@ import { NftModel } from '../../../test/lab/nftModel.ts';
 import type { EgressAddressPlan, NodeDataPlane, PodPlan } from '../dataPlane.ts';
 import { diffInPieces } from './diffElements.ts';
 import { indicesIn, renderElements } from './renderElements.ts';
-import { nothingRendered, type RenderedPlan, renderNext } from './renderedPlan.ts';
+import { nothingRendered, type RenderedPlan, renderedRanges, renderNext } from './renderedPlan.ts';
 import { tunnelMac } from './tunnelMac.ts';
 
 const SIX = 0x20010db8n << 96n;
@@ -177,6 +177,8 @@ describe('changes of a plan', () => {
             const whole = renderElements(plan, before);
             const after = kernel.read();
             expect(filled(after.elements)).toEqual(filled(whole.elements));
+            for (const [name, ranges] of renderedRanges(rendered))
+              expect(ranges).toEqual(whole.elements.get(name));
             expect(kernel.chains).toEqual(new Map(whole.chains));
             for (const [family, suffix] of [
               [4, ''],

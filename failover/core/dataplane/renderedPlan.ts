@@ -7,8 +7,9 @@
  */
 import { formatAddress } from '../../../policy/address.ts';
 import type { NodeDataPlane, PodPlan, TunnelEndpoint } from '../dataPlane.ts';
-import type { KernelState } from './kernelState.ts';
+import type { Elements, KernelState, ManagedName } from './kernelState.ts';
 import type { Indices } from './marks.ts';
+import { RANGES_NAMES } from './portElements.ts';
 import { type AddressInput, addressInputs, readyMarks, renderAddress } from './renderAddresses.ts';
 import { chooseIndices, renderDirect, renderMesh } from './renderElements.ts';
 import { collect, type Rendered } from './rendered.ts';
@@ -33,6 +34,12 @@ export interface RenderedPlan {
   readonly ready: ReadonlyMap<string, number>;
   /** Chain → how many parts have it. */
   readonly chainUses: ReadonlyMap<string, number>;
+}
+
+/** The ranges of ports alone, as the kernel holds them. */
+export function renderedRanges({ addresses }: RenderedPlan): ReadonlyMap<ManagedName, Elements> {
+  const all = collect([...addresses.values()].map(renderAddress)).elements;
+  return new Map([...all].filter(([name]) => RANGES_NAMES.some((it) => it === name)));
 }
 
 export interface RenderedChange {
