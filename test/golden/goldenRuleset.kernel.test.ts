@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { diffElements } from '../../failover/core/dataplane/diffElements.ts';
+import { diffElements, diffInPieces } from '../../failover/core/dataplane/diffElements.ts';
 import {
   flushCommands,
   GUARD_TABLE,
@@ -13,7 +13,13 @@ import {
 import { tokenElement } from '../../failover/core/dataplane/kernelCommands.ts';
 import { parseTables } from '../../failover/core/dataplane/parseTables.ts';
 import { renderElements } from '../../failover/core/dataplane/renderElements.ts';
-import { EXAMPLE_DURATIONS, EXAMPLE_TOKEN, examplePlan } from '../lab/dataPlaneExample.ts';
+import {
+  EXAMPLE_DURATIONS,
+  EXAMPLE_TOKEN,
+  examplePlan,
+  exampleRules,
+  exampleRuleset,
+} from '../lab/dataPlaneExample.ts';
 
 const NAMESPACE = `dp-golden-${process.pid}`;
 const inside = (command: readonly string[], input = ''): string =>
@@ -43,6 +49,34 @@ test.each([
   const { state } = parseTables(documents);
   expect(diffElements(state, renderElements(examplePlan(node), state))).toBe('');
 });
+
+test.each(['gw-1', 'worker-1'] as const)(
+  'new rules of %s take the place of all old ones, under sets that stay',
+  (node) => {
+    const rules = exampleRules(node);
+    inside(['nft', '-f', '-'], exampleRuleset(node));
+    const list = (): string =>
+      ['inet', 'netdev'].map((family) => inside(['nft', 'list', 'table', family, 'sallyport'])).join('');
+    const before = list();
+    inside(['nft', '-f', '-'], 'add rule inet sallyport steer drop\nadd chain inet sallyport left_over\n');
+    const documents = ['inet', 'netdev'].map(
+      (family) => JSON.parse(inside(['nft', '-j', 'list', 'table', family, 'sallyport'])) as unknown,
+    );
+    const { state, chains } = parseTables(documents);
+    const filled = diffInPieces(state, renderElements(examplePlan(node), state), { emptied: true });
+    inside(['nft', '-f', '-'], rules.renewal(chains) + [...filled].join(''));
+    expect(sorted(list())).toEqual(sorted(before));
+  },
+);
+
+/** Chains and objects are listed in the order they were made in. */
+function sorted(listing: string): readonly string[] {
+  const bodies = listing.replaceAll(/^(?:table .*\{|\})\n/gm, '\n');
+  return bodies
+    .split('\n\n')
+    .map((body) => body.trim())
+    .toSorted();
+}
 
 test('after gateway.nft the guard holds what it says, and gives up what it is told to', () => {
   const text = readFileSync(path.resolve(import.meta.dirname, 'gateway.nft'), 'utf8');

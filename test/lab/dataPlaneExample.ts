@@ -10,7 +10,7 @@ import {
 } from '../../failover/core/dataplane/guardRuleset.ts';
 import { TOKEN_BYTES } from '../../failover/core/dataplane/kernelCommands.ts';
 import { renderElements } from '../../failover/core/dataplane/renderElements.ts';
-import { renderStaticRuleset } from '../../failover/core/dataplane/staticRuleset.ts';
+import { renderStaticRuleset, type StaticRuleset } from '../../failover/core/dataplane/staticRuleset.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
 import { deriveDurations } from '../../failover/core/ownership/durations.ts';
 import { formatAddress, parseAddress } from '../../policy/address.ts';
@@ -87,18 +87,21 @@ export function examplePlan(node: Node, holder: Node = 'gw-1'): NodeDataPlane {
   };
 }
 
-export function exampleRuleset(node: Node): string {
-  const nothing = { elements: new Map(), chains: new Map() };
+export function exampleRules(node: Node): StaticRuleset {
   const { self } = examplePlan(node);
-  const guard = exampleGuard(node);
-  const rules = renderStaticRuleset({
+  return renderStaticRuleset({
     uplink: 'eth0',
     uplinkMtu: 1500,
     self: self.address,
     tunnelPort: 4790,
     fastPath: true,
   });
-  return rules.text + diffElements(nothing, renderElements(examplePlan(node), nothing)) + guard;
+}
+
+export function exampleRuleset(node: Node): string {
+  const nothing = { elements: new Map(), chains: new Map() };
+  const guard = exampleGuard(node);
+  return exampleRules(node).text + diffElements(nothing, renderElements(examplePlan(node), nothing)) + guard;
 }
 
 /** What gw-1 answers for besides; only the guard knows of it yet. */
