@@ -178,7 +178,10 @@ async function applyPlan(
   plan: NodeDataPlane,
   before: KnownKernel,
 ): Promise<{ readonly known: KnownKernel | undefined; readonly outcome: KernelOutcome }> {
-  const peers = JSON.stringify(plan.peers.map(({ mac, address }) => [mac, formatAddress(address)]));
+  const samePeers = before.rendered?.plan?.peers === plan.peers;
+  const peers = samePeers
+    ? before.peers
+    : JSON.stringify(plan.peers.map(({ mac, address }) => [mac, formatAddress(address)]));
   const meshed: KernelOutcome = peers === before.peers ? { kind: 'ok' } : await ensurePeers(runner, plan);
   if (meshed.kind !== 'ok') return { known: undefined, outcome: meshed };
   const { rendered, transactions } =

@@ -10,7 +10,7 @@
  */
 import { egressIpName, formatAddress } from '../../../policy/address.ts';
 import type { NodeDataPlane } from '../dataPlane.ts';
-import type { SessionRef } from '../egressIp.ts';
+import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { VoterConfig } from '../ownership/voterConfig.ts';
@@ -87,6 +87,8 @@ interface AgentMemory {
     egressIps: AgentView['egressIps'],
     confirmed: AgentState['confirmed'],
   ): Said<ReadonlyMap<string, Assignment>>;
+  /** Egress IPs by address as text, sorted by name. */
+  texts(egressIps: AgentView['egressIps']): ReadonlyMap<string, EgressIp>;
   word(egressIps: AgentView['egressIps'], gatewayNodes: AgentView['gatewayNodes']): Said<ApiWord>;
 }
 
@@ -99,6 +101,14 @@ interface Said<T> {
 function openMemory(): AgentMemory {
   return {
     planner: new NodePlanner(),
+    texts: remember(
+      (egressIps) =>
+        new Map(
+          [...egressIps.values()]
+            .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+            .map((it) => [formatAddress(it.address), it]),
+        ),
+    ),
     assigned: remember((...inputs: Parameters<AgentMemory['assigned']>) => {
       const value = assignmentsOf(...inputs);
       return { value, text: JSON.stringify([...value]) };
@@ -257,7 +267,7 @@ function absorbUse(
 ): AgentState {
   const { view } = state;
   if (view === undefined) return state;
-  const egressIps = [...view.egressIps.values()].map((it) => [formatAddress(it.address), it] as const);
+  const egressIps = state.memory.texts(view.egressIps);
   const { wanted } = state.memory.planner.select(view);
   const isWanted = (text: string): boolean => wanted.has(text);
   const { node } = view;
@@ -290,7 +300,7 @@ function absorbApplied(state: AgentState, ok: boolean, message: string): AgentSt
 function reconcileApply(state: AgentState, view: AgentView): AgentStep {
   if (!state.applyWanted || state.applying !== undefined) return { state, effects: [] };
   const { holders, recalled, ownership } = state;
-  const heard = forgetGone(state.heard, view);
+  const heard = forgetGone(state.heard, state.memory.texts(view.egressIps));
   const givenBack = state.portReturns.given;
   const { holdings } = ownership;
   const plan = state.memory.planner.plan(view, { holdings, heard, holders, recalled, givenBack });
@@ -306,9 +316,9 @@ function reconcileApply(state: AgentState, view: AgentView): AgentStep {
   };
 }
 
-function forgetGone(heard: AgentState['heard'], { egressIps }: AgentView): AgentState['heard'] {
-  const known = new Set([...egressIps.values()].map(({ address }) => formatAddress(address)));
-  return new Map([...heard].filter(([address]) => known.has(address)));
+function forgetGone(heard: AgentState['heard'], known: ReadonlyMap<string, EgressIp>): AgentState['heard'] {
+  const left = [...heard].filter(([address]) => known.has(address));
+  return left.length === heard.size ? heard : new Map(left);
 }
 
 /** The ownership thread hears of assignments whose ports are in the kernel: whoever sends here has to find its way. */
@@ -325,6 +335,7 @@ function reconcileReport(state: AgentState, view: AgentView): AgentStep {
   const { observed, ownership, confirmed, health, peerKeys, pressed, returned, lastSession } = state;
   const report = reportNode({
     view,
+    egressIps: state.memory.texts(view.egressIps),
     selection: state.memory.planner.select(view),
     observed,
     ownership,

@@ -32,17 +32,26 @@ interface Planned {
   readonly plan: EgressAddressPlan;
 }
 
+interface PlannedAddresses {
+  readonly addresses: readonly EgressAddressPlan[];
+  readonly holders: ReadonlyMap<string, Holder>;
+}
+
 export class NodePlanner {
   readonly #selector = new PodSelector();
   readonly #claims = new ClaimIndex();
   /** By the EgressIP's name. */
   #planned: ReadonlyMap<string, Planned> = new Map();
+  #addresses: (PlannedAddresses & { readonly inputs: readonly unknown[] }) | undefined;
   readonly #sorted = remember((egressIps: AgentView['egressIps']) =>
     [...egressIps.values()].toSorted((a, b) => compareAddresses(a.address, b.address)),
   );
   readonly #versions = remember(
     (egressIps: AgentView['egressIps']): ReadonlyMap<string, number> =>
       new Map([...egressIps.values()].map(({ name, blocksVersion }) => [name, blocksVersion])),
+  );
+  readonly #peers = remember((gatewayNodes: AgentView['gatewayNodes'], self: string) =>
+    [...gatewayNodes.values()].filter(({ name }) => name !== self).flatMap(peerOf),
   );
   readonly #direct = remember((nodes: AgentView['nodes'], serviceCidrs: AgentView['serviceCidrs']) =>
     directNetworks({ nodes, serviceCidrs }),
@@ -53,6 +62,28 @@ export class NodePlanner {
   }
 
   plan(view: AgentView, known: KnownAnswers): NodePlan {
+    const { egressIps, gatewayNodes } = view;
+    const { holdings, heard, holders, recalled, givenBack } = known;
+    const inputs = [egressIps, gatewayNodes, holdings, heard, holders, recalled, givenBack];
+    const kept = this.#addresses;
+    const same = kept?.inputs.every((input, at) => input === inputs[at]) === true;
+    const planned = same ? kept : { inputs, ...this.#planAddresses(view, known) };
+    this.#addresses = planned;
+    return {
+      dataPlane: {
+        self: view.self,
+        uplink: view.uplink,
+        peers: this.#peers(gatewayNodes, view.node),
+        direct: this.#direct(view.nodes, view.serviceCidrs),
+        addresses: planned.addresses,
+        pods: this.#selector.select(view).pods,
+      },
+      versions: this.#versions(egressIps),
+      holders: planned.holders,
+    };
+  }
+
+  #planAddresses(view: AgentView, known: KnownAnswers): PlannedAddresses {
     this.#claims.follow(view.gatewayNodes);
     const own = new Map(known.holdings.map((it) => [it.address, it]));
     const planned = new Map<string, Planned>();
@@ -73,19 +104,13 @@ export class NodePlanner {
       planned.set(egressIp.name, keeps ? before : { egressIp, text, holder, usableAfter, plan });
     }
     this.#planned = planned;
-    return {
-      dataPlane: {
-        self: view.self,
-        uplink: view.uplink,
-        peers: [...view.gatewayNodes.values()].filter(({ name }) => name !== view.node).flatMap(peerOf),
-        direct: this.#direct(view.nodes, view.serviceCidrs),
-        addresses: [...planned.values()].map(({ plan }) => plan),
-        pods: this.#selector.select(view).pods,
-      },
-      versions: this.#versions(view.egressIps),
-      holders,
-    };
+    const addresses = [...planned.values()].map(({ plan }) => plan);
+    return { addresses, holders: sameHolders(known.holders, holders) ? known.holders : holders };
   }
+}
+
+function sameHolders(a: ReadonlyMap<string, Holder>, b: ReadonlyMap<string, Holder>): boolean {
+  return a.size === b.size && [...b].every(([name, holder]) => sameHolder(a.get(name), holder));
 }
 
 function sameHolder(a: Holder | undefined, b: Holder | undefined): boolean {

@@ -2,7 +2,6 @@
  * Decides what the agent says of its own node: the `status` of its GatewayNode, as the wire has it. Only what the
  * kernel confirmed is stated; an address whose command is still under way is left out, so nobody acts on a guess.
  */
-import { formatAddress } from '../../../policy/address.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { PeerKeyIds } from '../peerKeys.ts';
 import type { OwnershipReport } from './agentCore.ts';
@@ -79,6 +78,8 @@ export interface NodeReport {
 
 export function reportNode(known: {
   readonly view: AgentView;
+  /** By address as text, sorted by name. */
+  readonly egressIps: ReadonlyMap<string, EgressIp>;
   readonly selection: PodSelection;
   readonly observed: ObservedNode;
   readonly ownership: OwnershipReport;
@@ -105,7 +106,7 @@ export function reportNode(known: {
     voterSets: ownership.config?.sets ?? [],
     peerKeys: peerKeys.accepted,
     peerSigningKey: peerKeys.signing,
-    demand: stateDemand(view, selection.wanted, ports),
+    demand: stateDemand(known, ports),
     selected: [...selection.selected].map(([policyUid, pods]) => ({ policyUid, pods })),
     versions: observed.versions,
     dataPlaneReady: observed.dataPlaneReady,
@@ -117,14 +118,17 @@ export function reportNode(known: {
 
 /** Of addresses that pods here want, and of those whose ports were given back. */
 function stateDemand(
-  view: AgentView,
-  wanted: ReadonlySet<string>,
+  known: {
+    readonly view: AgentView;
+    readonly egressIps: ReadonlyMap<string, EgressIp>;
+    readonly selection: PodSelection;
+  },
   { pressed, returned }: PortNeeds,
 ): readonly StatedDemand[] {
-  return [...view.egressIps.values()].flatMap((egressIp) => {
-    const address = formatAddress(egressIp.address);
+  const { view, egressIps, selection } = known;
+  return [...egressIps].flatMap(([address, egressIp]) => {
     const version = returned.get(egressIp.name);
-    const ports = wanted.has(address) ? wantedPorts(egressIp, view.node, pressed.get(address)) : 0;
+    const ports = selection.wanted.has(address) ? wantedPorts(egressIp, view.node, pressed.get(address)) : 0;
     if (ports === 0 && version === undefined) return [];
     return [{ address, ports, ...(version === undefined ? {} : { returned: version }) }];
   });
@@ -142,19 +146,21 @@ function wantedPorts(egressIp: EgressIp, node: string, pressedAt = 0): number {
 /** What this session answers for, and what it will never answer for by a right of a lower epoch. */
 function stateAddresses({
   view,
+  egressIps,
   ownership,
   confirmed,
 }: {
   readonly view: AgentView;
+  readonly egressIps: ReadonlyMap<string, EgressIp>;
   readonly ownership: OwnershipReport;
   readonly confirmed: ReadonlyMap<string, number>;
 }): NodeReport['addresses'] {
   const { session, holdings, released } = ownership;
+  if (session === 0) return [];
   const rights = new Map(holdings.map(({ address, right }) => [address, right]));
-  return sortedEgressIps(view).flatMap(({ name, address, fence }): NodeReport['addresses'] => {
-    const text = formatAddress(address);
+  return [...egressIps].flatMap(([text, { name, fence }]): NodeReport['addresses'] => {
     const [blocksVersion, right, epoch] = [confirmed.get(name), rights.get(text), released.get(text)];
-    if (session === 0 || blocksVersion === undefined) return [];
+    if (blocksVersion === undefined) return [];
     const base = { address: text, session, blocksVersion };
     if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
     if (epoch === undefined) return [];
@@ -168,8 +174,4 @@ function standingVerdicts({ gatewayNodes }: AgentView, dead: readonly SessionRef
   return dead
     .filter(({ gateway, session }) => session >= (gatewayNodes.get(gateway)?.session ?? 0))
     .toSorted((a, b) => (a.gateway < b.gateway ? -1 : 1));
-}
-
-function sortedEgressIps(view: AgentView) {
-  return [...view.egressIps.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }

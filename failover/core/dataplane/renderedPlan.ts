@@ -56,10 +56,7 @@ export function nothingRendered(indices: Indices): RenderedPlan {
 }
 
 export function renderNext(before: RenderedPlan, plan: NodeDataPlane): RenderedChange {
-  const chosen = chooseIndices(plan, before.indices);
-  const indices = { egress: chosen.egress, nodes: keepEqual(before.indices.nodes, chosen.nodes) };
-  const addresses = addressInputs(plan, indices);
-  const ready = keepEqual(before.ready, readyMarks(addresses.values()));
+  const { indices, addresses, ready } = isSameMesh(before, plan) ? before : renderMeshed(before, plan);
   const pods = podInputs(before, plan, ready);
   const changes = [
     compareWhole(before, plan, indices),
@@ -78,6 +75,27 @@ export function renderNext(before: RenderedPlan, plan: NodeDataPlane): RenderedC
   };
 }
 
+/** Neither nodes nor egress IPs changed, as when a pod does. */
+function isSameMesh({ plan: before }: RenderedPlan, plan: NodeDataPlane): boolean {
+  return (
+    before !== undefined &&
+    before.self === plan.self &&
+    before.peers === plan.peers &&
+    before.addresses.length === plan.addresses.length &&
+    before.addresses.every((address, at) => address === plan.addresses[at])
+  );
+}
+
+function renderMeshed(
+  before: RenderedPlan,
+  plan: NodeDataPlane,
+): Pick<RenderedPlan, 'indices' | 'addresses' | 'ready'> {
+  const chosen = chooseIndices(plan, before.indices);
+  const indices = { egress: chosen.egress, nodes: keepEqual(before.indices.nodes, chosen.nodes) };
+  const addresses = addressInputs(plan, indices);
+  return { indices, addresses, ready: keepEqual(before.ready, readyMarks(addresses.values())) };
+}
+
 interface PartsChange {
   readonly gone: readonly Rendered[];
   readonly come: readonly Rendered[];
@@ -94,6 +112,7 @@ function compareParts<Input>(
   after: ReadonlyMap<string, Input>,
   { same, render }: PartKind<Input>,
 ): PartsChange {
+  if (before === after) return { gone: [], come: [] };
   const missing = (from: ReadonlyMap<string, Input>, other: ReadonlyMap<string, Input>): Rendered[] => {
     const result: Rendered[] = [];
     for (const [key, input] of from) {
