@@ -51,9 +51,10 @@ function isNamed(claim: Claim, named: readonly SessionRef[]): boolean {
   return named.some(({ gateway, session }) => gateway === claim.node && session === claim.session);
 }
 
-/** Of two words of one gateway by the same right the newer one counts. */
+/** Of two words of one gateway by the same right the newer one counts; whatever order they come in, the same is chosen. */
 function isBetter(a: Claim, b: Claim): boolean {
-  return (compareRights(a.right, b.right) || a.blocksVersion - b.blocksVersion) > 0;
+  const difference = compareRights(a.right, b.right) || a.blocksVersion - b.blocksVersion;
+  return difference === 0 ? a.node < b.node : difference > 0;
 }
 
 function stated(egressIp: EgressIp, gatewayNodes: Iterable<GatewayNode>): readonly Claim[] {
