@@ -46,6 +46,7 @@ function startReader(world: CertificateWorld, manageCaBundle: boolean) {
   const served: IssuedPair[] = [];
   const told: string[] = [];
   const failures = new Set<string>();
+  const expiring = new Set<string>();
   const keeper = readCertificates({
     client: world.client,
     namespace: 'sallyport',
@@ -58,13 +59,14 @@ function startReader(world: CertificateWorld, manageCaBundle: boolean) {
     logger: createLogger({ program: 'test', level: 'warn', write: (line) => void told.push(line) }),
     meter: {
       ...NO_METER,
+      expires: (kind) => void expiring.add(kind),
       failed: (it) => void failures.add(CERTIFICATE_FAILURES.find((known) => known === it) ?? ''),
     },
     onCertificate: (pair) => void served.push(pair),
     wallClock: () => world.clock.wallMs,
     monotonic: () => world.clock.monotonicMs,
   });
-  return { keeper, served, told, failures };
+  return { keeper, served, told, failures, expiring };
 }
 
 const secretWrites = (world: CertificateWorld) => world.writes.filter((it) => it.includes('/secrets'));
@@ -138,9 +140,9 @@ test('a read of the configurations that fails for a moment costs no CA its place
 test('without ca.crt no bundle is written, and that is told', async () => {
   const world = new CertificateWorld();
   put(world, first.leaf);
-  const { keeper, served, told } = startReader(world, true);
+  const { keeper, served, told, expiring } = startReader(world, true);
   await keeper.round();
-  expect([served.length, world.writes, told.length]).toEqual([1, [], 1]);
+  expect([served.length, world.writes, told.length, [...expiring]]).toEqual([1, [], 1, ['leaf']]);
   expect(told[0]).toContain('caBundle is left alone');
 });
 

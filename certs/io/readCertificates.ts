@@ -58,7 +58,8 @@ class ReadingRound {
     const wallMs = plausibleMs((this.#options.wallClock ?? Date.now)());
     const fault = this.#whyUnusable(set, wallMs);
     if (fault !== undefined) return this.#fail('unusable', fault);
-    this.#options.meter.expires('ca', parseCertificate(set.caPems[0] ?? '')?.validToDate.getTime() ?? 0);
+    const ca = parseCertificate(set.caPems[0] ?? '');
+    if (ca !== undefined) this.#options.meter.expires('ca', ca.validToDate.getTime());
     return this.#use(set, wallMs);
   }
 
