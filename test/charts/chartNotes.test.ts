@@ -5,6 +5,7 @@ import { runCommand } from '../cluster/command.ts';
 import { type ApiServer, startApiServer } from '../contract/apiServer.ts';
 import { CILIUM_V2_CRD } from '../contract/ciliumV2Crd.ts';
 import { runKubectl } from '../contract/runKubectl.ts';
+import { documentedCommands } from '../scenarios/documentedCommands.ts';
 import { makePreviousChart, NEW_FIELD } from './previousChart.ts';
 import { CHART } from './renderChart.ts';
 
@@ -63,4 +64,33 @@ test('the CRDs can be had from their files, and updated in the same way', async 
   apply(CHART);
   expect(fields()).toContain(`"${NEW_FIELD}"`);
   await previous.remove();
+});
+
+test("what clears a node by hand is its root, on the host's network, and may change it", async () => {
+  const [debug = []] = (await documentedCommands('Uninstalling', 'kubectl')).filter(
+    ([verb]) => verb === 'debug',
+  );
+  const words = debug.map((word) => word.replace('NODE', 'one').replace('IMAGE', 'sallyport/sallyport:x'));
+  const namespace = words[words.indexOf('-n') + 1] ?? '';
+  kubectl(['create', 'namespace', namespace]);
+  kubectl(['create', 'serviceaccount', 'default', '-n', namespace]);
+  kubectl(words);
+  const { items } = JSON.parse(kubectl(['get', 'pods', '-n', namespace, '-o', 'json']));
+  expect(items).toMatchObject([
+    {
+      spec: {
+        nodeName: 'one',
+        hostNetwork: true,
+        containers: [
+          {
+            command: ['/usr/bin/node', '/app/cleanup.js'],
+            securityContext: {
+              runAsUser: 0,
+              capabilities: { add: expect.arrayContaining(['NET_ADMIN', 'NET_RAW']) },
+            },
+          },
+        ],
+      },
+    },
+  ]);
 });
