@@ -96,6 +96,7 @@ export function exampleRuleset(node: Node): string {
     uplinkMtu: 1500,
     self: self.address,
     tunnelPort: 4790,
+    tunnelVni: 7777,
     fastPath: true,
   });
   return rules.text + diffElements(nothing, renderElements(examplePlan(node), nothing)) + guard;
