@@ -15,7 +15,8 @@ import {
   STACKS,
   seen,
 } from '../../test/lab/dataPlaneFixture.ts';
-import { NODE_NAMES, NODES, NODES6, PODS, uplinkLines } from '../../test/lab/dataPlaneLab.ts';
+import { NODE_NAMES, NODES, NODES6, OUTSIDE, PODS, uplinkLines } from '../../test/lab/dataPlaneLab.ts';
+import { tunnelMac } from '../core/dataplane/tunnelMac.ts';
 import { observeNode } from './observeNode.ts';
 import { readPortUse } from './watchPortUse.ts';
 
@@ -171,6 +172,48 @@ for (let i = 0; i < 6; i += 1) { const s = net.connect({ host: '${outside}', por
     expect((await fixture.plane('w1').readPressed()).get(egress)).toBe(64);
     client.stop();
   });
+});
+
+/** A datagram of an egress IP to the outside's port 9, in a frame of w1's for the gateway, as its tunnel would carry it. */
+function forgedFrame(): string {
+  const mac = (node: 'w1' | 'gw1'): string => tunnelMac(address(NODES[node])).replaceAll(':', '');
+  const words = (text: string): string =>
+    text
+      .split('.')
+      .map((it) => Number(it).toString(16).padStart(2, '0'))
+      .join('');
+  const udp = `${BLOCKS.w1.toString(16).padStart(4, '0')}0009000c000041414141`;
+  const ip = `450000200000400040110000${words(EGRESS)}${words(OUTSIDE)}`;
+  const sum = (ip.match(/.{4}/g) ?? []).reduce((total, word) => total + Number.parseInt(word, 16), 0);
+  const checksum = (~((sum & 0xffff) + (sum >> 16)) & 0xffff).toString(16).padStart(4, '0');
+  const vni = (7777).toString(16).padStart(6, '0');
+  return `08000000${vni}00${mac('gw1')}${mac('w1')}0800${ip.slice(0, 20)}${checksum}${ip.slice(24)}${udp}`;
+}
+
+test('what a pod puts into the tunnel by itself comes nowhere and is counted, although it leaves with its node’s address', async () => {
+  const listener = fixture.lab.program(
+    'ext',
+    `const s = require('dgram').createSocket('udp4').on('message', (m, from) => console.log('heard ' + from.address))
+.bind(9, () => console.log('ready'));`,
+  );
+  await listener.line(/ready/);
+  const send = (pod: 'p2' | 'pg', host: string, port: number, hex: string): string =>
+    fixture.lab.run(
+      pod,
+      process.execPath,
+      '-e',
+      `const s = require('dgram').createSocket('udp4'); s.send(Buffer.from('${hex}', 'hex'), ${port}, '${host}', () => s.close())`,
+    );
+  const counted = () =>
+    Promise.all((['w1', 'gw1'] as const).map((node) => fixture.counted(node, 'unknown_peer')));
+  const before = await counted();
+  for (const pod of ['p2', 'pg'] as const) send(pod, NODES.gw1, 4790, forgedFrame());
+  // Another tunnel's frames on that port are nobody's business, and whatever was heard was heard before this.
+  send('p2', OUTSIDE, 4790, forgedFrame().replace('001e61', '001e62'));
+  send('p2', OUTSIDE, 9, '00');
+  expect(await listener.line(/heard/)).toBe(`heard ${NODES.w1}`);
+  expect(await counted()).toEqual(before.map((it) => it + 1));
+  listener.stop();
 });
 
 test('after an uplink flap the address is answered again and is still not local', async () => {

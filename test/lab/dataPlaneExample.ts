@@ -94,6 +94,7 @@ export function exampleRules(node: Node): StaticRuleset {
     uplinkMtu: 1500,
     self: self.address,
     tunnelPort: 4790,
+    tunnelVni: 7777,
     fastPath: true,
   });
 }

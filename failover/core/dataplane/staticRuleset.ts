@@ -36,6 +36,7 @@ export interface StaticOptions {
   readonly uplinkMtu: number;
   readonly self: Address;
   readonly tunnelPort: number;
+  readonly tunnelVni: number;
   /** The rules of fastPath.ts as well. */
   readonly fastPath: boolean;
 }
@@ -108,8 +109,14 @@ function counterDeclarations(counters: readonly string[]): string {
   return counters.map((name) => `\n  counter ${name} {\n  }`).join('');
 }
 
-function inetTable({ uplink, uplinkMtu, self, tunnelPort }: StaticOptions): string {
+/**
+ * Frames for this node's tunnel, or for another's, that do not come by the uplink may be a pod's: on the way to another node they
+ * would get this node's address from the CNI's masquerade, and would be believed there. They pass if they are a peer's, and
+ * its address is reached by where they came from.
+ */
+function inetTable({ uplink, uplinkMtu, self, tunnelPort, tunnelVni }: StaticOptions): string {
   const underlay = WORDS[self.family];
+  const foreign = `iifname != "${uplink}" udp dport ${tunnelPort} @th,96,24 ${tunnelVni}`;
   const outside = `${underlay.ip} daddr ${formatAddress(self)} udp dport ${tunnelPort}`;
   const inside = `${underlay.ip} saddr ${formatAddress(self)} udp dport ${tunnelPort}`;
   const innerMtu = uplinkMtu - tunnelOverhead(self.family);
@@ -117,6 +124,11 @@ function inetTable({ uplink, uplinkMtu, self, tunnelPort }: StaticOptions): stri
   chain tunnel_in { type filter hook prerouting priority raw;
     iifname "${TUNNEL_DEVICE}" goto from_tunnel
     iifname "${uplink}" ${outside} goto outer${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} goto to_egress${suffix}`)}
+    ${foreign} goto stray
+  }
+  chain stray {
+    fib saddr . iif oif missing counter name unknown_peer drop
+    goto outer
   }
   chain outer {
     ${underlay.ip} saddr . @th,176,48 @peers${underlay.suffix} notrack accept
