@@ -18,7 +18,9 @@ const PRESSED_SECONDS = 60;
 /** Places that are counted at a time; connections to more are translated uncounted. */
 const PLACES_MAX = 65_536;
 const GRANULE_PORTS = 64;
-const LOW_BITS = 8;
+/** The kernel walks all that it counts of one place, at most every jiffy that a new connection goes there: more would cost too much. */
+const COUNTED_PORTS_MAX = 8_192;
+const UPPER_OCTET = 2 ** 24;
 
 export interface PressedPorts {
   /** Of the egress IP: marks.ts. */
@@ -49,9 +51,10 @@ export function limitChains(): string {
   }`;
 }
 
-/** The chain that counts the connections of a node that has these ports. */
-export function limitChain(family: 4 | 6, usable: readonly PortRange[]): NamedChain {
+/** The chain that counts the connections of a node that has these ports; undefined where there are none, or too many to count. */
+export function limitChain(family: 4 | 6, usable: readonly PortRange[]): NamedChain | undefined {
   const ports = usable.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  if (ports === 0 || ports > COUNTED_PORTS_MAX) return undefined;
   const [words] = BOTH_FAMILIES.filter((it) => it.family === family);
   const key = `meta mark . ${words?.ip} daddr . meta l4proto . th dport`;
   const counted = (set: string, most: number, verdict: string): string =>
@@ -66,14 +69,12 @@ export function limitChain(family: 4 | 6, usable: readonly PortRange[]): NamedCh
   return [`limit_${contentHash(rules.join('\n'))}`, rules];
 }
 
-/** 10 bits: the upper octet of the mark has the low ones, and bits 14 and 15 the rest. */
+/** The upper octet of the mark. */
 function granuleBits(granules: number): number {
-  const low = granules % 2 ** LOW_BITS;
-  return low * 2 ** 24 + (granules >> LOW_BITS) * (INDEX_MAX + 1);
+  return granules * UPPER_OCTET;
 }
 
 /** What an element of `pressed` says. */
 export function parsePressed(mark: number): PressedPorts {
-  const granules = Math.floor(mark / 2 ** 24) + (((mark >> 14) & 3) << LOW_BITS);
-  return { index: mark & INDEX_MAX, ports: granules * GRANULE_PORTS };
+  return { index: mark & INDEX_MAX, ports: Math.floor(mark / UPPER_OCTET) * GRANULE_PORTS };
 }

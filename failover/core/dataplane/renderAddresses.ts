@@ -42,14 +42,10 @@ export function renderAddress({ plan, name, index, mac, isHere, nodes }: Address
         ({ first, last, holder }) =>
           [rangesName(family), rangeKey(name, { first, last }), String(returnMark(holder))] as const,
       ),
-      ...(chain === undefined
-        ? []
-        : [
-            ['inet translations', String(mark), `goto ${chain}`] as const,
-            ['inet port_limits', String(mark), `jump ${limit[0]}`] as const,
-          ]),
+      ...(chain === undefined ? [] : [['inet translations', String(mark), `goto ${chain}`] as const]),
+      ...(limit === undefined ? [] : [['inet port_limits', String(mark), `jump ${limit[0]}`] as const]),
     ],
-    chains: chain === undefined ? [] : [...chains, limit],
+    chains: limit === undefined ? chains : [...chains, limit],
   };
 }
 
