@@ -43,6 +43,7 @@ const LOOK_MS = 250;
 /** An API server that is away for longer fails the uninstall, which may be asked for again. */
 const WRITE_ATTEMPTS = 40;
 const ADMISSION = '/apis/admissionregistration.k8s.io/v1';
+const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 
 /** Throws where something was refused; what was done until then does no harm, and is not done twice by another run. */
 export async function uninstall(options: UninstallOptions): Promise<void> {
@@ -57,6 +58,8 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
     await write(options, `stopping ${deployment}`, (client) =>
       client.mergePatch(`${apps}/deployments/${deployment}`, { spec: { replicas: 0 } }),
     );
+  // Its pods stay for a while, and would make their Secret again.
+  await remove(options, `${RBAC}/namespaces/${namespace}/rolebindings/${names.webhook}`);
   await waitUntil({ ...options, timeoutMs: CONTROLLER_MS }, async ({ client }) =>
     holds(
       await client.get(`${core}/pods`, { labelSelector: names.controllerPods }),

@@ -139,6 +139,7 @@ test('what the programs made goes, what others have stays, and a node that does 
   expect(left('secrets').filter((name) => !name.includes('helm'))).toEqual(['secret/of-somebody-else']);
   expect(left('leases')).toEqual(['lease.coordination.k8s.io/of-somebody-else']);
   expect(left('configmaps').filter((name) => name.includes('sallyport'))).toEqual([]);
+  expect(left('rolebindings')).not.toContain(`rolebinding.rbac.authorization.k8s.io/${RELEASE}-webhook`);
   expect(kubectl(['get', 'deployments', '-o', 'jsonpath={.items[*].spec.replicas}'])).toBe('0 0');
   expect(
     kubectl([
