@@ -51,7 +51,6 @@ async function findLeftovers(runner: ToolRunner): Promise<readonly string[]> {
   if (ruleset === undefined || links === undefined) return ['the node cannot be looked at: nft or ip failed'];
   const { nftables } = ruleset as { readonly nftables?: unknown }; // nft's own JSON.
   const tables = jsonObjects(nftables).flatMap(({ table }) => jsonObjects([table]));
-  const preferences: readonly unknown[] = [TUNNEL_TABLE.preference, ANSWER_TABLE.preference];
   return [
     ...tables
       .filter(({ name }) => name === TABLE || name === GUARD_TABLE)
@@ -61,7 +60,9 @@ async function findLeftovers(runner: ToolRunner): Promise<readonly string[]> {
     ),
     ...rules
       .flatMap(jsonObjects)
-      .filter(({ priority }) => preferences.includes(priority))
+      .filter(({ priority, fwmark }) =>
+        [TUNNEL_TABLE, ANSWER_TABLE].some((it) => it.preference === priority && it.mark === Number(fwmark)),
+      )
       .map(({ priority }) => `the routing rule ${priority}`),
   ];
 }

@@ -145,11 +145,14 @@ async function routingChanges(runner: ToolRunner, family: '-4' | '-6'): Promise<
     ...(answer.some(({ dst, type }) => dst === 'default' && type === 'blackhole')
       ? []
       : [`route replace blackhole default table ${ANSWER_TABLE.table}`]),
-    ...missing.map(
-      ({ preference, mark, table: id }) =>
-        `rule add pref ${preference} fwmark 0x${mark.toString(16)}/0x${mark.toString(16)} lookup ${id}`,
-    ),
+    ...missing.map((it) => `rule add ${ruleWords(it)}`),
   ];
+}
+
+/** With all that makes it ours: somebody else may have a rule of the same preference. */
+function ruleWords({ preference, mark, table }: typeof TUNNEL_TABLE | typeof ANSWER_TABLE): string {
+  const hex = `0x${mark.toString(16)}`;
+  return `pref ${preference} fwmark ${hex}/${hex} lookup ${table}`;
 }
 
 /**
@@ -214,7 +217,7 @@ export async function ensurePeers(
 export async function removeTunnel(runner: ToolRunner): Promise<void> {
   for (const tool of ['ip', 'ip -6'] as const)
     await runBatch(runner, tool, [
-      ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ preference }) => `rule del pref ${preference}`),
+      ...[TUNNEL_TABLE, ANSWER_TABLE].map((it) => `rule del ${ruleWords(it)}`),
       ...[TUNNEL_TABLE, ANSWER_TABLE].map(({ table }) => `route flush table ${table}`),
     ]);
   await runBatch(runner, 'ip', [`link del ${TUNNEL_DEVICE}`]);

@@ -229,13 +229,17 @@ test('after an uplink flap the address is answered again and is still not local'
       .toContain(egress);
 });
 
-test('cleaning up leaves no trace in the kernel', async () => {
+test('cleaning up leaves no trace in the kernel, and what is not ours', async () => {
+  const foreign = ['pref', '77', 'fwmark', '0x4000/0x4000', 'lookup', '100'];
   for (const node of NODE_NAMES) {
+    fixture.lab.run(node, 'ip', 'rule', 'add', ...foreign);
     expect(await (await fixture.restart(node)).cleanup()).toEqual([]);
     const { run } = fixture.lab;
     expect(run(node, 'nft', 'list', 'ruleset')).not.toContain('sallyport');
     expect(run(node, 'ip', 'address')).not.toMatch(new RegExp(`egress0|${EGRESS}`));
     for (const family of ['-4', '-6']) expect(run(node, 'ip', family, 'rule')).not.toMatch(/777[78]/);
+    expect(run(node, 'ip', 'rule')).toContain('77:\tfrom all fwmark 0x4000/0x4000 lookup 100');
+    run(node, 'ip', 'rule', 'del', ...foreign);
     expect(run(node, 'ip', 'neigh', 'show', 'proxy')).toBe('');
     await fixture.restart(node);
   }
