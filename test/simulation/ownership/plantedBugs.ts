@@ -25,6 +25,10 @@ import {
 export interface Patch {
   /** In failover/core. */
   readonly file: string;
+  readonly edits: readonly Edit[];
+}
+
+interface Edit {
   /** Occurs exactly once there; the table is brought up to date when the core changes. */
   readonly find: string;
   readonly replace: string;
@@ -62,7 +66,12 @@ const LAST_SEEN: Readonly<Record<string, number>> = {
 };
 
 function patched(name: string, file: string, find: string, replace: string): PlantedBug {
-  return { name, patch: { file, find, replace }, ...lastSeen(name) };
+  return { name, patch: { file, edits: [{ find, replace }] }, ...lastSeen(name) };
+}
+
+/** Of a rule that another one stands behind, which goes as well. */
+function patchedTwice(name: string, file: string, ...edits: readonly Edit[]): PlantedBug {
+  return { name, patch: { file, edits }, ...lastSeen(name) };
 }
 
 function lastSeen(name: string): Pick<PlantedBug, 'lastSeen'> {
@@ -79,6 +88,8 @@ const DEATHS = 'ownership/deaths.ts';
 const DURATIONS = 'ownership/durations.ts';
 const PEER_SESSION = 'ownership/peerSession.ts';
 const VOTER = 'ownership/voter.ts';
+// biome-ignore lint/suspicious/noTemplateCurlyInString: source text.
+const GENERATION = 'generation: `${incarnation}.${retractions}`';
 const PLAN = 'controller/planEgressIp.ts';
 
 const PROMISE = 'return (sessionMs + 2 * KERNEL_TIMER_MS) * CLOCK_RATE_MARGIN;';
@@ -119,11 +130,14 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   patched('fence not inherited', PLAN, FENCE, FENCE_OF_THE_ORDER),
   patched('fence of the old owner only', PLAN, FENCE, 'const entries = [...fence, ...order.slice(0, 1)];'),
   patched('statements never expire', DEATHS, FRESH, 'it.configVersion <= config.version'),
-  patched(
+  patchedTwice(
     'no retraction wait',
     VOTER,
-    'const untilMs = nowMs + state.durations.retractionMs;',
-    'const untilMs = nowMs;',
+    {
+      find: 'const untilMs = nowMs + state.durations.retractionMs;',
+      replace: 'const untilMs = nowMs;',
+    },
+    { find: GENERATION, replace: 'generation: incarnation' },
   ),
   patched(
     'a right that was given up is used',
@@ -152,11 +166,14 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
 export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenario: Scenario }[] = [
   {
     scenario: A_VOTER_FORGETS_ITS_VERDICT,
-    bug: patched(
+    bug: patchedTwice(
       'no start silence',
       VOTER,
-      'const silentUntilMs = nowMs + options.durations.startSilenceMs;',
-      'const silentUntilMs = nowMs;',
+      {
+        find: 'const silentUntilMs = nowMs + options.durations.startSilenceMs;',
+        replace: 'const silentUntilMs = nowMs;',
+      },
+      { find: GENERATION, replace: 'generation: String(retractions)' },
     ),
   },
   {

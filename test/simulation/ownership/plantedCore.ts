@@ -16,19 +16,19 @@ const MODULES = [
   'controller/planEgressIp.ts',
 ] as const;
 
-export async function plantCore({ file, find, replace }: Patch): Promise<CoreModule> {
+export async function plantCore({ file, edits }: Patch): Promise<CoreModule> {
   const folder = mkdtempSync(path.join(tmpdir(), 'planted-core-'));
   try {
     for (const part of new Set(MODULES.map((name) => path.dirname(name))))
       cpSync(path.join(CORE, part), path.join(folder, part), { recursive: true });
-    const source = readFileSync(path.join(folder, file), 'utf8');
-    const occurrences = source.split(find).length - 1;
-    if (occurrences !== 1)
-      throw new Error(`${file} has ${JSON.stringify(find)} ${occurrences} times, not once`);
-    writeFileSync(
-      path.join(folder, file),
-      source.replace(find, () => replace),
-    );
+    let source = readFileSync(path.join(folder, file), 'utf8');
+    for (const { find, replace } of edits) {
+      const occurrences = source.split(find).length - 1;
+      if (occurrences !== 1)
+        throw new Error(`${file} has ${JSON.stringify(find)} ${occurrences} times, not once`);
+      source = source.replace(find, () => replace);
+    }
+    writeFileSync(path.join(folder, file), source);
     // What a module exports is what its original exports.
     const modules = await Promise.all(
       MODULES.map((name) => import(pathToFileURL(path.join(folder, name)).href) as Promise<CoreModule>),
