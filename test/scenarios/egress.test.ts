@@ -151,6 +151,7 @@ test('a node whose ports fill up gets more of them before they are used up', asy
     return ranges.reduce((sum, [first = 0, last = -1]) => sum + last - first + 1, 0);
   };
   const before = await ports();
+  expect(before).toBeGreaterThan(0);
   // More than three quarters.
   const asked = (before * 7) / 8;
   const traffic = await startPodTraffic(cluster, 'my-app', { podPush: asked });
