@@ -156,6 +156,25 @@ describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
     expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
   });
 
+  test('of two ranges both are used, the newer one more', async () => {
+    const [old, newer] = [BLOCKS.w1, BLOCKS.w1 + 512];
+    const usable = [old, newer].map((first) => ({ first, last: first + 63 }));
+    await fixture.applyAll({ holder: 'gw1', usable }, ['w1']);
+    const source = `const net = require('net'); const said = [];
+for (let i = 0; i < 60; i += 1) { const s = net.connect({ host: '${outside}', port: 8080 });
+  s.on('data', (d) => { said.push(String(d).trim().split(' ')[2]); if (said.length === 60) console.log('all ' + said.join(' ')); }); }`;
+    const client = fixture.lab.program('p1', source);
+    const ports = (await client.line(/^all/)).split(' ').slice(1).map(Number);
+    client.stop();
+    const newerOnes = ports.filter((port) => port >= newer).length;
+    expect(ports.every((port) => [old, newer].some((first) => port >= first && port < first + 64))).toBe(
+      true,
+    );
+    // Three of four; by chance so few, or all of sixty, once in ten million times.
+    expect(newerOnes).toBeGreaterThan(25);
+    expect(newerOnes).toBeLessThan(60);
+  });
+
   test('what finds no port is refused at once and counted, and borrows none from another node', async () => {
     const four = [{ first: BLOCKS.w1, last: BLOCKS.w1 + 3 }];
     await fixture.applyAll({ holder: 'gw1', usable: four }, ['w1']);

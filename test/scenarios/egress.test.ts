@@ -152,7 +152,7 @@ test('a node whose ports fill up gets more of them before they are used up', asy
   };
   const before = await ports();
   expect(before).toBeGreaterThan(0);
-  // More than three quarters.
+  // More than three fifths.
   const asked = (before * 7) / 8;
   const traffic = await startPodTraffic(cluster, 'my-app', { podPush: asked });
   await until(cluster, 'twice the ports', async () => (await ports()) >= 2 * before);

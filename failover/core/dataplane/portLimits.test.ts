@@ -21,9 +21,9 @@ test.each([
   }
 });
 
-test('all ranges count together: more are asked for at three quarters, and none is given beyond the last', () => {
+test('all ranges count together: more are asked for at three fifths, and none is given beyond the last', () => {
   const [, rules] = limitChain(6, [...range(8), { first: 4096, last: 4607 }]) ?? ['', []];
-  expect(counted(rules)).toEqual([768, 1024]);
+  expect(counted(rules)).toEqual([614, 1024]);
 });
 
 test('another number of ports is another chain, so that no element keeps an old limit', () => {

@@ -12,8 +12,11 @@ import { BOTH_FAMILIES } from './familyWords.ts';
 import { EGRESS_FLAG, INDEX_MAX } from './marks.ts';
 import type { NamedChain } from './rendered.ts';
 
-/** Part of the ports that may be in use towards one place before more are asked for. */
-const PRESSED = 0.75;
+/**
+ * Part of the ports that may be in use towards one place before more are asked for. The newest block gets three of four
+ * connections (renderAddresses.ts) and is half of all ports: it is nine tenths full then.
+ */
+const PRESSED = 0.6;
 const PRESSED_SECONDS = 60;
 /** Places that are counted at a time; connections to more are translated uncounted. */
 const PLACES_MAX = 65_536;

@@ -87,9 +87,9 @@ function translationChains(
   const [only] = usable;
   const name = formatAddress(address);
   if (address.family === 4) {
-    const choices = usable.map(({ first, last }, index) => `${index} : ${name} . ${first}-${last}`);
+    const [choices, count] = drawn(usable.map(({ first, last }) => `${name} . ${first}-${last}`));
     const chain = chainOf([
-      `${translated(address)} snat ip to numgen random mod ${usable.length} map { ${choices.join(', ')} }`,
+      `${translated(address)} snat ip to numgen random mod ${count} map { ${choices} }`,
     ]);
     return [chain[0], [chain]];
   }
@@ -97,9 +97,20 @@ function translationChains(
     chainOf([`${translated(address)} snat ip6 to [${name}]:${first}-${last}`]),
   );
   if (only === undefined || ranges.length === 1) return [ranges[0]?.[0] ?? '', ranges];
-  const choices = ranges.map(([chain], index) => `${index} : goto ${chain}`);
-  const chain = chainOf([`numgen random mod ${ranges.length} vmap { ${choices.join(', ')} }`]);
+  const [choices, count] = drawn(ranges.map(([chain]) => `goto ${chain}`));
+  const chain = chainOf([`numgen random mod ${count} vmap { ${choices} }`]);
   return [chain[0], [...ranges, chain]];
+}
+
+/**
+ * Which range a number leads to, and how many numbers there are. Of several the last is as large as all others together and came
+ * when those were filling up: it gets three of four connections, so that it has most of them when more is asked for
+ * (portLimits.ts), and whoever finds a full range is likely to find the other when it tries again.
+ */
+function drawn(ranges: readonly string[]): readonly [choices: string, count: number] {
+  const others = ranges.length - 1;
+  const drawn = [...ranges.slice(0, others), ...Array(Math.max(1, 3 * others)).fill(ranges.at(-1))];
+  return [drawn.map((range, number) => `${number} : ${range}`).join(', '), drawn.length];
 }
 
 function chainOf(rules: readonly string[]): NamedChain {

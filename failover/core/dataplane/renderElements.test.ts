@@ -135,7 +135,7 @@ test('a pod of IPv6 has its routes of IPv6 alone, with an address of IPv6', () =
   expect(state.chains.get(chain?.replace('goto ', '') ?? '')).toEqual([`meta mark set ${mark} goto steer`]);
 });
 
-test('each range of an IPv6 address has a chain, and what has no ports leaves by none', () => {
+test('each range of an IPv6 address has a chain, the last gets most, and what has no ports leaves by none', () => {
   const state = renderElements(six, NOTHING);
   const mark = state.elements.get('inet egress_marks6')?.get('2001:db8::100') ?? '';
   const rules = (verdict: string): readonly string[] => state.chains.get(verdict.replace('goto ', '')) ?? [];
@@ -143,7 +143,7 @@ test('each range of an IPv6 address has a chain, and what has no ports leaves by
   expect(last).toBe('counter name no_block drop');
   const chains = [...choice.matchAll(/goto (translate_\w+)/g)].map(([, name = '']) => rules(name));
   expect(chains).toEqual(
-    ['1280-1343', '2048-2111'].map((range) => [
+    ['1280-1343', '2048-2111', '2048-2111', '2048-2111'].map((range) => [
       `meta l4proto { tcp, udp, icmpv6, sctp } snat ip6 to [2001:db8::100]:${range}`,
       'counter name no_block drop',
     ]),
