@@ -156,10 +156,14 @@ describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
     expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
   });
 
+  /** Connections of tests before keep their ports for two minutes. */
+  const forgetClosed = (): unknown => fixture.lab.run('w1', 'conntrack', '-F');
+
   test('of two ranges both are used, the newer one more', async () => {
     const [old, newer] = [BLOCKS.w1, BLOCKS.w1 + 512];
     const usable = [old, newer].map((first) => ({ first, last: first + 63 }));
     await fixture.applyAll({ holder: 'gw1', usable }, ['w1']);
+    forgetClosed();
     const source = `const net = require('net'); const said = [];
 for (let i = 0; i < 60; i += 1) { const s = net.connect({ host: '${outside}', port: 8080 });
   s.on('data', (d) => { said.push(String(d).trim().split(' ')[2]); if (said.length === 60) console.log('all ' + said.join(' ')); }); }`;
@@ -178,6 +182,7 @@ for (let i = 0; i < 60; i += 1) { const s = net.connect({ host: '${outside}', po
   test('what finds no port is refused at once and counted, and borrows none from another node', async () => {
     const four = [{ first: BLOCKS.w1, last: BLOCKS.w1 + 3 }];
     await fixture.applyAll({ holder: 'gw1', usable: four }, ['w1']);
+    forgetClosed();
     const before = await fixture.counted('w1', 'exhausted');
     const source = `const net = require('net'); const t = Date.now(); const said = [];
 const say = (text) => { said.push(text); if (said.length === 6) console.log('all ' + said.sort().join(' ')); };
