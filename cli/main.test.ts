@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { collectOutput } from '../test/lab/collectOutput.ts';
 
 const PROGRAM = path.resolve(import.meta.dirname, 'main.ts');
 /** A child starts in less than a second, on a machine that has nothing else to do. */
@@ -27,29 +28,15 @@ function policy(cidr: string): string {
   });
 }
 
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
 function run(words: readonly string[], options: { readonly input?: string; readonly env?: object } = {}) {
-  return new Promise<Ended>((resolve, reject) => {
-    const child = spawn(process.execPath, [PROGRAM, ...words], {
-      cwd: folder,
-      env: { HOME: folder, ...options.env },
-    });
-    let [out, err] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-    child.stdin.end(options.input ?? '');
+  const child = spawn(process.execPath, [PROGRAM, ...words], {
+    cwd: folder,
+    env: { HOME: folder, ...options.env },
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  const ended = collectOutput(child);
+  child.stdin.end(options.input ?? '');
+  return ended;
 }
 
 test('0 where all is well, which is told on standard output', { timeout: PATIENCE_MS }, async () => {

@@ -8,6 +8,7 @@ import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
 import { createRestClient } from '../../kube/restClient.ts';
 import { collectionPath, EGRESS_IP, EGRESS_POLICY, GATEWAY_NODE } from '../../policy/names.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { collectOutput, type Ended } from '../lab/collectOutput.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -127,30 +128,14 @@ async function hold(gateway: string): Promise<void> {
   );
 }
 
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
 function run(...words: readonly string[]): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const env = { HOME: folder, KUBECONFIG: server.kubeconfigPath };
-    const child = spawn(process.execPath, [PROGRAM, ...words], {
+  return collectOutput(
+    spawn(process.execPath, [PROGRAM, ...words], {
       cwd: folder,
-      env,
+      env: { HOME: folder, KUBECONFIG: server.kubeconfigPath },
       stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let [out, err] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
+    }),
+  );
 }
 
 const drainOf = async (node: string): Promise<string | undefined> =>

@@ -31,6 +31,7 @@ import {
   type WebhookProgram,
   waitUntilInForce,
 } from '../contract/webhookProgram.ts';
+import { collectOutput, type Ended } from '../lab/collectOutput.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 /** As the chart names things where the release is called sallyport. */
@@ -40,12 +41,6 @@ export const CERT_SECRET = `${WEBHOOK}-cert`;
 const PROPAGATION_MS = 2000;
 const SERVES = '"serving a certificate"';
 const REPLICAS = ['webhook-0', 'webhook-1'];
-
-export interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
 
 export interface Release {
   readonly release: string;
@@ -155,21 +150,12 @@ async function grant(api: ApiServer, { release, values }: Release): Promise<stri
 }
 
 function sallyport({ kubeconfigPath }: ApiServer, words: readonly string[]): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [path.join(ROOT, 'cli/main.ts'), ...words], {
+  return collectOutput(
+    spawn(process.execPath, [path.join(ROOT, 'cli/main.ts'), ...words], {
       env: { HOME: path.dirname(kubeconfigPath), KUBECONFIG: kubeconfigPath },
       stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let [out, err] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
+    }),
+  );
 }
 
 /** Connections in turn, as a Service deals them out. */
