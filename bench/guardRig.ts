@@ -59,7 +59,7 @@ export async function createGuardRig(durations: Pick<Durations, 'windows'>): Pro
   const commands = openCommandsIn(prefix('gw'), TOKEN);
   const tunnel = { uplink: 'eth0', self: addressOf('203.0.113.11'), tunnelPort: 4790, tunnelVni: 7777 };
   ok(await ensureTunnel(runner, { ...tunnel, sysctlDir: '/proc/sys/net' }, 1500));
-  const announcer = { prepare() {}, announce() {}, close() {} };
+  const announcer = { prepare() {}, announce() {}, refresh() {}, close() {} };
   const nft = createNftables(runner);
   const gate = createAnswerGate({
     runner,

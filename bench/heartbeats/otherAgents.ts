@@ -21,6 +21,7 @@ const WILLING: KernelGate = {
   arm: () => OK,
   disarm: () => OK,
   announce: () => undefined,
+  refresh: () => undefined,
   reassert: () => OK,
   steer: () => undefined,
   readFenced: async () => 0,

@@ -89,6 +89,8 @@ export interface AnswerGate {
   disarm(address: Address): Promise<KernelOutcome>;
   /** Gratuitous ARP or unsolicited advertisements, repeated; fire and forget, never waited for. */
   announce(addresses: readonly Address[]): void;
+  /** The same, once: nothing has changed. */
+  refresh(addresses: readonly Address[]): void;
 }
 
 export interface DataPlaneCounters {

@@ -48,6 +48,8 @@ export interface Announcer {
   prepare(): void;
   /** Never waited for. */
   announce(addresses: readonly string[]): void;
+  /** Once. Never waited for. */
+  refresh(addresses: readonly string[]): void;
   close(): void;
 }
 
@@ -88,6 +90,7 @@ export function createAnnouncer({ execPrefix, uplink, warn = () => undefined }: 
       send(addresses);
       for (const afterMs of ANNOUNCED_AGAIN_MS) sendLater(addresses, afterMs);
     },
+    refresh: send,
     close() {
       for (const timer of timers) clearTimeout(timer);
       const ending = child;

@@ -272,6 +272,10 @@ class Gate implements KernelGate {
     this.#options.announcer.announce(addresses.map(formatAddress));
   }
 
+  refresh(addresses: readonly Address[]): void {
+    this.#options.announcer.refresh(addresses.map(formatAddress));
+  }
+
   async reassert(): Promise<KernelOutcome> {
     this.#base = undefined;
     this.#prepared = new Set();

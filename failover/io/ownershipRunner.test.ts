@@ -82,6 +82,10 @@ class FakeGate implements KernelGate {
     this.steered.set(formatAddress(address), formatAddress(gateway));
   }
 
+  refresh(addresses: readonly Address[]): void {
+    this.announce(addresses);
+  }
+
   announce(addresses: readonly Address[]): void {
     this.announced = [...this.announced, ...addresses.map(formatAddress)];
   }

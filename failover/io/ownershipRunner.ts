@@ -204,9 +204,10 @@ export class OwnershipRunner {
       case 'arm':
       case 'disarm':
         return this.#move(effect);
-      case 'announce': {
+      case 'announce':
+      case 'refresh': {
         const address = addressNamed(effect.address);
-        return address === undefined ? undefined : gate.announce([address]);
+        return address === undefined ? undefined : gate[effect.kind]([address]);
       }
       case 'session-over':
         this.#log('warn', 'the session is over', { session: effect.session, reason: effect.reason });

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { OwnershipNetwork } from '../../../test/lab/ownershipNetwork.ts';
 import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from './addresses.ts';
+import { REFRESH_MS } from './announceArmed.ts';
 import {
   changingAddresses,
   type OwnershipEffect,
@@ -449,6 +450,16 @@ test('after a lapse it announces what it answers for again: the kernel kept in w
   expect(network.answering(IP)).toEqual(['gw-1']);
   expect(network.state('gw-1').peer?.session).toBe(1);
   expect(said(network, 'gw-1', 'announce')).toHaveLength(2);
+});
+
+test('neighbours are told again while an address is answered, each time once, and not of one that is not', () => {
+  const network = served();
+  network.run(REFRESH_MS + 50);
+  expect(said(network, 'gw-1', 'announce')).toHaveLength(1);
+  expect(said(network, 'gw-1', 'refresh')).toEqual([{ kind: 'refresh', address: IP }]);
+  network.run(REFRESH_MS);
+  expect(said(network, 'gw-1', 'refresh')).toHaveLength(2);
+  expect(said(network, 'gw-2', 'refresh')).toEqual([]);
 });
 
 // Who votes.

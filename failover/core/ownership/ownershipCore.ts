@@ -3,8 +3,8 @@
  * `step(state, event) → effects`. It is a voter where the configuration says so, and a gateway while it has a session.
  *
  * The pieces: voter.ts grants heartbeats and calls sessions dead; peerSession.ts is the own session; deaths.ts what is
- * known of others'; addresses.ts when to arm, ask and let go; holdings.ts what the sources are told. The protocol and
- * why at most one gateway answers stand in docs/architecture.md.
+ * known of others'; addresses.ts when to arm, ask and let go; announceArmed.ts who is told of it, holdings.ts what the sources
+ * are. The protocol and why at most one gateway answers stand in docs/architecture.md.
  *
  * Relies on the runner: effects are carried out in their order, and every kernel command is answered by its event. Events
  * carry monotonic milliseconds. A restarted process knows nothing and starts from `initialOwnership`.
@@ -26,6 +26,7 @@ import {
   reconcileAddress,
   SILENT,
 } from './addresses.ts';
+import { announceArmed, holdingsOf } from './announceArmed.ts';
 import {
   becomeProven,
   becomeStated,
@@ -36,16 +37,8 @@ import {
 } from './deaths.ts';
 import type { Durations } from './durations.ts';
 import { earlier } from './earlier.ts';
-import {
-  type Announcing,
-  acknowledge,
-  announceAgain,
-  announceWakeMs,
-  becomeHolding,
-  isAnnounced,
-  NOT_ANNOUNCING,
-} from './holdings.ts';
-import type { Holding, PeerMessage, Right } from './messages.ts';
+import { type Announcing, acknowledge, announceAgain, announceWakeMs, NOT_ANNOUNCING } from './holdings.ts';
+import type { Holding, PeerMessage } from './messages.ts';
 import {
   becomeAwaiting,
   becomeClosing,
@@ -85,6 +78,8 @@ export interface OwnershipState {
   /** All nodes with an agent but this one: who is told what we hold. */
   readonly peers: readonly string[];
   readonly announcing: Announcing;
+  /** When the hosts on the uplink are told again; undefined: nothing is answered. */
+  readonly refreshMs: number | undefined;
   readonly closing: boolean;
   /** Validity as the addresses last saw it. */
   readonly wasValid: boolean;
@@ -119,8 +114,8 @@ export type OwnershipEffect =
   | AddressEffect
   | PeerSessionEffect
   | { readonly kind: 'send'; readonly to: string; readonly message: PeerMessage }
-  /** Gratuitous ARP: the kernel answers for it from now on. */
-  | { readonly kind: 'announce'; readonly address: string }
+  /** Gratuitous ARP: the kernel answers for it from now on, or, said once, still. */
+  | { readonly kind: 'announce' | 'refresh'; readonly address: string }
   /** A gateway said what it answers for. */
   | { readonly kind: 'heard-holdings'; readonly session: SessionRef; readonly holdings: readonly Holding[] };
 
@@ -147,6 +142,7 @@ export function initialOwnership(options: {
     addresses: new Map(),
     peers: [],
     announcing: NOT_ANNOUNCING,
+    refreshMs: undefined,
     closing: false,
     wasValid: false,
   };
@@ -504,36 +500,6 @@ function throughVoters(
   ];
 }
 
-/** Sources are told whenever what is held changes, the neighbours when an address is answered that was not. */
-function announceArmed(before: OwnershipState, after: OwnershipState, nowMs: number): OwnershipStep {
-  // While the session had lapsed the kernel was silent, announcements included.
-  const revived = !before.wasValid && after.wasValid;
-  if (!revived && before.addresses === after.addresses && before.assignments === after.assignments)
-    return only(after);
-  const holdings = holdingsOf(after);
-  const held = new Set(revived ? [] : holdingsOf(before).map(({ address }) => address));
-  const effects = holdings
-    .filter(({ address }) => !held.has(address))
-    .map(({ address }): OwnershipEffect => ({ kind: 'announce', address }));
-  if (isAnnounced(after.announcing, holdings)) return { state: after, effects };
-  const announcing = becomeHolding(after.announcing, { session: after.peer?.session ?? 0, holdings, nowMs });
-  return { state: { ...after, announcing }, effects };
-}
-
-function rightOf(address: AddressState | undefined): Right | undefined {
-  return address?.kernel.kind === 'armed' ? address.kernel.right : undefined;
-}
-
-/** What this node's kernel answers for, confirmed. */
-export function holdingsOf({ addresses, assignments, peer }: OwnershipState): readonly Holding[] {
-  if (peer === undefined) return [];
-  return [...addresses].flatMap(([address, state]) => {
-    const right = rightOf(state);
-    const blocksVersion = assignments.get(address)?.blocksVersion ?? 0;
-    return right === undefined ? [] : [{ address, right, blocksVersion }];
-  });
-}
-
 function becomeClosed(state: OwnershipState, nowMs: number): OwnershipState {
   const { peer, closing } = state;
   if (!closing || peer === undefined) return state;
@@ -556,7 +522,7 @@ export function ownershipWakeMs(state: OwnershipState): number | undefined {
   const peerMs = peer === undefined || voter.config === undefined ? undefined : peerWakeMs(peer, durations);
   return earlier(
     earlier(voterWakeMs(voter), peerMs),
-    earlier(askWakeMs(state), announceWakeMs(state.announcing)),
+    earlier(askWakeMs(state), earlier(announceWakeMs(state.announcing), state.refreshMs)),
   );
 }
 

@@ -129,17 +129,17 @@ export class Checker {
   /** Somebody on the segment asks who has the address: whoever answers this one request. */
   asked(address: string): readonly SimNode[] {
     const answerers = this.answerersOf(address);
-    const [first, second] = answerers.filter((node) => !this.#isThawed(node));
+    const [first, second] = answerers.filter((node) => !this.isThawed(node));
     if (first !== undefined && second !== undefined)
       throw this.#broken('S1', `${first.name} and ${second.name} answer one request for ${address}`);
     return answerers;
   }
 
   #checkAnswer(node: SimNode, address: string, until: number): void {
-    if (this.#isThawed(node)) return this.#noteThaw(node, address, until);
+    if (this.isThawed(node)) return this.#noteThaw(node, address, until);
     for (const other of this.nodes) {
       if (other === node || !other.kernel.answers(address)) continue;
-      if (this.#isThawed(other)) this.#noteThaw(other, address, other.kernel.answersUntil(address));
+      if (this.isThawed(other)) this.#noteThaw(other, address, other.kernel.answersUntil(address));
       else throw this.#broken('S1', `${node.name} and ${other.name} answer for ${address}`);
     }
     this.#checkGranted(node, address, until);
@@ -183,7 +183,7 @@ export class Checker {
 
   #checkCalledDead(gateway: string): void {
     const node = this.nodes.find(({ name }) => name === gateway);
-    if (node === undefined || this.#isThawed(node)) return;
+    if (node === undefined || this.isThawed(node)) return;
     for (const [address, session] of node.kernel.armed) {
       if (!node.kernel.answers(address)) continue;
       if (hasMajority(this.#config, (voter) => (this.#stated.get(voter)?.[gateway] ?? 0) >= session))
@@ -196,7 +196,7 @@ export class Checker {
 
   #checkRight(node: SimNode, address: string): void {
     const right = this.#rights.get(`${node.name} ${address}`);
-    if (right === undefined || this.#isThawed(node)) return;
+    if (right === undefined || this.isThawed(node)) return;
     const highest = this.#highest.get(address);
     if (highest !== undefined && compareRights(right, highest) < 0)
       throw this.#broken(
@@ -206,7 +206,8 @@ export class Checker {
     this.#highest.set(address, right);
   }
 
-  #isThawed({ kernel }: SimNode): boolean {
+  /** It may go on by a grant of before it froze: its clocks know of no pause. */
+  isThawed({ kernel }: SimNode): boolean {
     return this.#queue.nowMs < kernel.thawedAtMs + (this.#sessionMs + 2 * KERNEL_TIMER_MS) * 1.0102;
   }
 

@@ -23,6 +23,7 @@ export const EXPECTED: readonly string[] = [
   'address: disarmed for its policy',
   'address: disarmed for a candidate',
   'address: right raised without a gap',
+  'address: told of again',
   'ask: sent',
   'ask: answered holding',
   'ask: answered released',

@@ -93,6 +93,8 @@ function observeEffect(
     case 'announce':
     case 'heard-holdings':
       return;
+    case 'refresh':
+      return coverage.hit('address: told of again');
     default:
       return effect satisfies never;
   }

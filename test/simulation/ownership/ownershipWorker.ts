@@ -169,6 +169,8 @@ export class OwnershipWorker {
         return this.#toMain(() => this.#main.heardHoldings(effect));
       case 'announce':
         return this.#announce(effect.address);
+      case 'refresh':
+        return this.#tellSegment(effect.address, ANNOUNCED_AFTER_MS);
       default:
         return effect satisfies never;
     }
@@ -189,10 +191,14 @@ export class OwnershipWorker {
 
   /** As in failover/io/announcer.ts. */
   #announce(address: string): void {
-    const { queue, segment, bug } = this.#ground;
+    const { bug } = this.#ground;
     const repeatsMs = bug === 'an address is announced once' ? [] : ANNOUNCED_AGAIN_MS;
-    for (const afterMs of [ANNOUNCED_AFTER_MS, ...repeatsMs])
-      queue.after(afterMs, () => this.thread.post(() => segment.announce(this.#node, address)));
+    for (const afterMs of [ANNOUNCED_AFTER_MS, ...repeatsMs]) this.#tellSegment(address, afterMs);
+  }
+
+  #tellSegment(address: string, afterMs: number): void {
+    const { queue, segment } = this.#ground;
+    queue.after(afterMs, () => this.thread.post(() => segment.announce(this.#node, address)));
   }
 
   #asGranted(effect: Extract<OwnershipEffect, { readonly kind: 'grant' }>): KernelCommand {

@@ -18,6 +18,7 @@ import {
   ONE_HALF_LEARNS_OF_NEW_VOTERS,
   RESTARTED_AGENTS_KNOW_OLD_VOTERS,
   THAWED_AMONG_VOTERS_THAT_FORGOT,
+  THAWED_WITH_THE_LAST_WORD,
   THE_HOLDER_IS_NOT_ANSWERED,
   THE_NEXT_HOLDER_DIES_BEFORE_IT_ASKS,
 } from './scenarios.ts';
@@ -268,6 +269,15 @@ export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenar
       ADDRESSES,
       'return disarm(state, outcome.address, self);\n}\n\n/** The kernel answers no more',
       "return stay({ ...state, kernel: { kind: 'silent' } });\n}\n\n/** The kernel answers no more",
+    ),
+  },
+  {
+    scenario: THAWED_WITH_THE_LAST_WORD,
+    bug: patched(
+      'nobody is told again of what has not changed',
+      'ownership/announceArmed.ts',
+      'if (after.refreshMs === undefined || nowMs < after.refreshMs) return',
+      'if (nowMs > 0) return',
     ),
   },
 ];

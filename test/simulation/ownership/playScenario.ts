@@ -23,6 +23,8 @@ export interface Scenario {
   readonly shape?: Partial<Shape>;
   /** Of each node's clock; absent: drawn. */
   readonly rateOf?: (name: string) => number;
+  /** Absent: long enough for most. */
+  readonly endMs?: number;
   readonly play: (stage: Stage) => void;
   /** What has to hold when it is over, beyond the safety rules. */
   readonly after?: (stage: Stage) => void;
@@ -77,7 +79,7 @@ export function playScenario(scenario: Scenario, options: ScenarioOptions = {}):
       },
     };
     scenario.play(stage);
-    queue.runUntil(END_MS);
+    queue.runUntil(scenario.endMs ?? END_MS);
     scenario.after?.(stage);
     return undefined;
   } catch (error) {

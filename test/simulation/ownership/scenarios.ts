@@ -2,9 +2,10 @@
  * Directed scenarios: each a chain of mishaps that the protocol survives by one of its rules, which random seeds reach too
  * seldom. With that rule taken away the same chain breaks it. X holds the address, Y is the other gateway.
  */
+import { REFRESH_MS } from '../../../failover/core/ownership/announceArmed.ts';
 import { CLOCK_RATE_ERROR } from '../../../failover/core/ownership/durations.ts';
 import { Violation } from './checker.ts';
-import type { Scenario, Stage } from './playScenario.ts';
+import { BEGIN_MS, type Scenario, type Stage } from './playScenario.ts';
 import type { SimNode } from './simNode.ts';
 
 const FAR_MS = 5000;
@@ -209,6 +210,25 @@ export const THAWED_AMONG_NEW_VOTERS: Scenario = {
   },
 };
 
+export const THAWED_WITH_THE_LAST_WORD: Scenario = {
+  name: "the holder is frozen with its clock while it announces, and the rest of its words come after the next one's",
+  endMs: BEGIN_MS + 2 * REFRESH_MS + 2000,
+  play({ world, holder: x, at }) {
+    const { segment } = world.ground;
+    const [address = ''] = world.addresses;
+    at(60, () => x.freeze(2900));
+    at(2961, () => segment.announce(x, address));
+  },
+  after({ world, holder }) {
+    const { queue, checker, segment } = world.ground;
+    const [address = ''] = world.addresses;
+    const [answerer] = checker.answerersOf(address);
+    const route = segment.routeOf(address);
+    if (answerer === holder || route !== answerer)
+      throw new Violation('L1', queue.nowMs, `${answerer?.name} answers, the router sends to ${route?.name}`);
+  },
+};
+
 /** Somebody else, since long before the end. */
 function oneAnswers({ world, holder }: Stage): void {
   const { queue, checker } = world.ground;
@@ -233,4 +253,5 @@ export const SCENARIOS: readonly Scenario[] = [
   THE_HOLDER_IS_NOT_ANSWERED,
   THAWED_AMONG_VOTERS_THAT_FORGOT,
   THAWED_AMONG_NEW_VOTERS,
+  THAWED_WITH_THE_LAST_WORD,
 ];

@@ -23,6 +23,8 @@ export class Segment {
   readonly #coverage: Coverage;
   readonly #chance: Stream;
   readonly #known = new Map<string, SimNode>();
+  /** Addresses of which a thawed machine had the last word. */
+  readonly #misled = new Set<string>();
 
   constructor(options: {
     readonly queue: EventQueue;
@@ -48,6 +50,11 @@ export class Segment {
     return this.#known.get(address);
   }
 
+  /** It was told wrong by a machine that could not know better, and by nobody since. */
+  isMisled(address: string): boolean {
+    return this.#misled.has(address);
+  }
+
   /** Leaves the node only if its kernel answers for the address. */
   announce(node: SimNode, address: string): void {
     if (!node.kernel.answers(address)) return this.#coverage.hit('segment: announcement fenced');
@@ -58,9 +65,12 @@ export class Segment {
 
   #tell(node: SimNode, address: string): void {
     if (this.#chance.chance(LOSS)) return;
-    this.#queue.after(this.#chance.between(DELAY_MS.least, DELAY_MS.most), () =>
-      this.#known.set(address, node),
-    );
+    const thawed = this.#checker.isThawed(node);
+    this.#queue.after(this.#chance.between(DELAY_MS.least, DELAY_MS.most), () => {
+      this.#known.set(address, node);
+      if (thawed) this.#misled.add(address);
+      else this.#misled.delete(address);
+    });
   }
 
   #hostsAsk(address: string): void {

@@ -2,6 +2,7 @@
  * One seed: a safety phase full of faults, then a liveness phase without any. Ends with figures, or with the rule that
  * was broken and when.
  */
+import { REFRESH_MS } from '../../../failover/core/ownership/announceArmed.ts';
 import { Violation } from './checker.ts';
 import type { CoreModule } from './coreModule.ts';
 import type { Coverage } from './coverage.ts';
@@ -37,6 +38,8 @@ export interface RunResult {
 
 /** Sessions that ended start again after 250 ms, leases and lists take some calls, and a failed call is retried. */
 export const RECOVERY_MAX_MS = 3500;
+/** The holder tells of itself again, and once more should that word be lost. */
+const MISLED_MAX_MS = 2 * REFRESH_MS + RECOVERY_MAX_MS;
 const SAMPLE_MS = 10;
 /** At the end nothing may move any more for so long. */
 const STILL_MS = 800;
@@ -109,9 +112,9 @@ type Recovered = Pick<RunResult, 'recoveryMs' | 'routeMs'>;
 function recover(world: World, endMs: number): Recovered {
   const { queue, checker, api, segment } = world.ground;
   const beginMs = queue.nowMs;
-  let [recoveryMs, routeMs] = [0, 0];
-  while (queue.nowMs < endMs) {
-    queue.runUntil(Math.min(endMs, queue.nowMs + SAMPLE_MS));
+  let [recoveryMs, routeMs, untilMs] = [0, 0, endMs];
+  while (queue.nowMs < untilMs) {
+    queue.runUntil(Math.min(untilMs, queue.nowMs + SAMPLE_MS));
     const passedMs = queue.nowMs - beginMs;
     const wrong = [...api.truth.wanted].filter((address) => checker.answerersOf(address).length !== 1);
     const astray = [...api.truth.wanted].filter(
@@ -121,10 +124,12 @@ function recover(world: World, endMs: number): Recovered {
     if (astray.length > 0) routeMs = passedMs;
     if (recoveryMs > RECOVERY_MAX_MS)
       throw new Violation('L1', queue.nowMs, `nobody answers for ${wrong.join(', ')} long after all faults`);
-    if (routeMs > RECOVERY_MAX_MS)
-      throw new Violation('L1', queue.nowMs, `the router sends ${astray.join(', ')} where nobody answers`);
+    const late = astray.filter((it) => passedMs > (segment.isMisled(it) ? MISLED_MAX_MS : RECOVERY_MAX_MS));
+    if (late.length > 0)
+      throw new Violation('L1', queue.nowMs, `the router sends ${late.join(', ')} where nobody answers`);
+    if (astray.length > 0) untilMs = Math.max(untilMs, queue.nowMs + STILL_MS);
   }
-  const late = checker.answered.find(({ atMs }) => atMs > endMs - STILL_MS);
+  const late = checker.answered.find(({ atMs }) => atMs > untilMs - STILL_MS);
   if (late !== undefined)
     throw new Violation(
       'L2',
@@ -134,6 +139,6 @@ function recover(world: World, endMs: number): Recovered {
   const astray = world.nodes.find((node) =>
     [...api.truth.wanted].some((it) => node.agent?.holderOf(it) !== checker.answerersOf(it)[0]?.name),
   );
-  if (astray !== undefined) throw new Violation('L2', endMs, `${astray.name} sends where nobody answers`);
+  if (astray !== undefined) throw new Violation('L2', untilMs, `${astray.name} sends where nobody answers`);
   return { recoveryMs, routeMs };
 }
