@@ -2,7 +2,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { HEALTH_REASONS, HEALTHY, type Health } from '../core/agent/health.ts';
 import type { DataPlaneCounters } from '../core/dataPlane.ts';
-import type { OwnershipWord } from '../core/ownership/ownershipCore.ts';
+import type { OwnershipWord } from '../core/ownership/ownershipWord.ts';
 import type { OverReason } from '../core/ownership/peerSession.ts';
 import type { OwnershipStats } from './ownershipProtocol.ts';
 import { DROP_REASONS } from './peerTransport.ts';

@@ -7,15 +7,14 @@ import type { Address } from '../../policy/model.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
 import { type Assignment, addressesNaming } from '../core/ownership/addresses.ts';
 import { compareRights, type Right } from '../core/ownership/messages.ts';
+import { ownershipWakeMs, stepOwnership } from '../core/ownership/ownershipCore.ts';
 import {
   initialOwnership,
   type OwnershipEffect,
   type OwnershipEvent,
   type OwnershipState,
-  ownershipWakeMs,
-  stepOwnership,
-  wordOfOwnership,
-} from '../core/ownership/ownershipCore.ts';
+} from '../core/ownership/ownershipState.ts';
+import { wordOfOwnership } from '../core/ownership/ownershipWord.ts';
 import { isValid } from '../core/ownership/peerSession.ts';
 import type { KernelGate } from './answerGate.ts';
 import type { FromOwnership, OwnershipSettings, Timeless, ToOwnership } from './ownershipProtocol.ts';

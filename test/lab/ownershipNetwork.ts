@@ -7,14 +7,13 @@ import type { SessionRef } from '../../failover/core/egressIp.ts';
 import type { Assignment } from '../../failover/core/ownership/addresses.ts';
 import { type Durations, deriveDurations } from '../../failover/core/ownership/durations.ts';
 import type { PeerMessage } from '../../failover/core/ownership/messages.ts';
+import { ownershipWakeMs, stepOwnership } from '../../failover/core/ownership/ownershipCore.ts';
 import {
   initialOwnership,
   type OwnershipEffect,
   type OwnershipEvent,
   type OwnershipState,
-  ownershipWakeMs,
-  stepOwnership,
-} from '../../failover/core/ownership/ownershipCore.ts';
+} from '../../failover/core/ownership/ownershipState.ts';
 
 const PACKET_MS = 1;
 const COMMAND_MS = 1;

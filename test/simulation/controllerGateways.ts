@@ -242,7 +242,7 @@ export class Gateways {
     const self = { gateway: gateway.name, session };
     const known = { self, valid: !closing, closing, deaths, nowMs };
     this.#change(gateway, name, (it) => reconcileAddress(it, assignment, { gateway: known, name }));
-    // As ownershipCore.ts forgets.
+    // As settleAddresses.ts forgets.
     if (assignment !== undefined || gateway.addresses.get(name) !== SILENT) return;
     gateway.addresses = new Map([...gateway.addresses].filter(([other]) => other !== name));
   }

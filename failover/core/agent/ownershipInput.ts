@@ -6,7 +6,7 @@ import { formatAddress } from '../../../policy/address.ts';
 import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
-import type { Release } from '../ownership/ownershipCore.ts';
+import type { Release } from '../ownership/ownershipState.ts';
 import type { AgentView } from './agentView.ts';
 import { statementOf } from './holders.ts';
 

@@ -7,7 +7,7 @@
 import type { AddressState } from './addresses.ts';
 import { becomeHolding, isAnnounced } from './holdings.ts';
 import type { Holding, Right } from './messages.ts';
-import type { OwnershipEffect, OwnershipState, OwnershipStep } from './ownershipCore.ts';
+import type { OwnershipEffect, OwnershipState, OwnershipStep } from './ownershipState.ts';
 
 /** One frame for each address in so long: 1,400 addresses on one gateway are 140 a second. */
 export const REFRESH_MS = 10_000;

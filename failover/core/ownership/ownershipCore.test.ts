@@ -3,12 +3,9 @@ import { OwnershipNetwork } from '../../../test/lab/ownershipNetwork.ts';
 import type { SessionRef } from '../egressIp.ts';
 import type { Assignment } from './addresses.ts';
 import { REFRESH_MS } from './announceArmed.ts';
-import {
-  changingAddresses,
-  type OwnershipEffect,
-  ownershipWakeMs,
-  wordOfOwnership,
-} from './ownershipCore.ts';
+import { ownershipWakeMs } from './ownershipCore.ts';
+import type { OwnershipEffect } from './ownershipState.ts';
+import { changingAddresses, wordOfOwnership } from './ownershipWord.ts';
 import type { VoterConfig } from './voterConfig.ts';
 
 const IP = '203.0.113.10';

@@ -1,6 +1,6 @@
 /** What every part of a world stands on. */
 import type { Durations } from '../../../failover/core/ownership/durations.ts';
-import type { OwnershipWord } from '../../../failover/core/ownership/ownershipCore.ts';
+import type { OwnershipWord } from '../../../failover/core/ownership/ownershipWord.ts';
 import type { ApiModel } from './apiModel.ts';
 import type { Checker } from './checker.ts';
 import type { CoreModule } from './coreModule.ts';

@@ -4,7 +4,7 @@ import type {
   OwnershipEffect,
   OwnershipEvent,
   OwnershipState,
-} from '../../../failover/core/ownership/ownershipCore.ts';
+} from '../../../failover/core/ownership/ownershipState.ts';
 import type { Ground } from './ground.ts';
 import type { SimNode } from './simNode.ts';
 

@@ -7,7 +7,7 @@ import type {
   OwnershipEffect,
   OwnershipEvent,
   OwnershipState,
-} from '../../../failover/core/ownership/ownershipCore.ts';
+} from '../../../failover/core/ownership/ownershipState.ts';
 import { ANNOUNCED_AGAIN_MS } from '../../../failover/io/announcer.ts';
 import type { Ground, Word } from './ground.ts';
 import type { KernelCommand } from './kernelModel.ts';

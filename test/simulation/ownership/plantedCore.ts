@@ -10,6 +10,8 @@ const CORE = path.resolve(import.meta.dirname, '../../../failover/core');
 /** All that the world runs on; they import files of their folders and, but for types, nothing else. */
 const MODULES = [
   'ownership/ownershipCore.ts',
+  'ownership/ownershipState.ts',
+  'ownership/ownershipWord.ts',
   'ownership/durations.ts',
   'agent/leaseSession.ts',
   'agent/joinOrders.ts',
