@@ -20,11 +20,12 @@ import {
 import { gatewayMark, tunnelMac } from '../core/dataplane/tunnelMac.ts';
 import type { Durations } from '../core/ownership/durations.ts';
 import type { Announcer } from './announcer.ts';
+import { DeviceAddresses } from './deviceAddresses.ts';
 import { readGuardTable } from './guardTable.ts';
 import type { KernelCommands } from './kernelCommands.ts';
 import type { Nftables } from './nftables.ts';
 import type { ToolRunner } from './runTool.ts';
-import { prepareAddresses, readAddresses, settleAddresses, showAddresses } from './uplinkAddresses.ts';
+import { readAddresses } from './uplinkAddresses.ts';
 
 export interface GateOptions {
   readonly runner: ToolRunner;
@@ -58,24 +59,16 @@ class Gate implements KernelGate {
   /** What the guard was last asked to hold; a right is armed only behind it. */
   #guarding: Promise<unknown> = Promise.resolve();
   #armed: ReadonlyMap<string, Armed> = new Map();
-  #standingBy: ReadonlySet<string> = new Set();
-  /** What the device is known to be ready to answer for. */
-  #prepared: ReadonlySet<string> = new Set();
-  /** Changes of the device go one after another: each knows what the one before it left. */
-  #device: Promise<unknown> = Promise.resolve();
-  /** What the next preparing will bring; undefined: nobody waits for one. */
-  #preparing: Preparing | undefined;
-  /** Armed, and not shown on the device yet. */
-  readonly #toShow = new Set<string>();
-  /** The settling that has not read the device yet: it will see whatever is wished by then. */
-  #settling: Promise<KernelOutcome> | undefined;
+  readonly #device: DeviceAddresses;
   /** All sessions are being written anew, as they were when that was asked for: it undoes what is commanded meanwhile. */
   #rewriting: Promise<unknown> | undefined;
   /** Undefined: the table has to be looked at before it is written. */
   #base: Promise<KernelOutcome> | undefined;
 
   constructor(options: GateOptions) {
+    const { runner, uplink } = options;
     this.#options = options;
+    this.#device = new DeviceAddresses({ runner, uplink, answered: () => this.#armed.keys() });
   }
 
   async #write(transaction: string): Promise<KernelOutcome> {
@@ -140,7 +133,7 @@ class Gate implements KernelGate {
 
   guard(addresses: readonly Address[]): Promise<KernelOutcome> {
     const names = new Set(addresses.map(formatAddress));
-    this.#standingBy = new Set([...this.#standingBy].filter((name) => names.has(name)));
+    this.#device.keep(names);
     const guarded = this.#guardExactly(names);
     this.#guarding = guarded;
     return guarded;
@@ -156,7 +149,7 @@ class Gate implements KernelGate {
   /** First off the device, then out of the guard: what is on the device is never without it. */
   async #unguard(gone: readonly string[]): Promise<KernelOutcome> {
     if (gone.length === 0) return { kind: 'ok' };
-    const removed = await this.#settle();
+    const removed = await this.#device.settle();
     if (removed.kind !== 'ok') return removed;
     const outcome = await this.#write(unguardCommands(gone));
     if (outcome.kind === 'ok')
@@ -166,70 +159,9 @@ class Gate implements KernelGate {
 
   async standBy(addresses: readonly Address[]): Promise<KernelOutcome> {
     await this.#guarding;
-    this.#standingBy = new Set(addresses.map(formatAddress).filter((name) => this.#guarded.has(name)));
-    const missing = [...this.#standingBy].filter((name) => !this.#prepared.has(name));
-    return missing.length === 0 ? { kind: 'ok' } : this.#settle();
-  }
-
-  /** Makes the device as it is wished now. */
-  #settle(): Promise<KernelOutcome> {
-    this.#settling ??= this.#inTurn(() => {
-      const { runner, uplink } = this.#options;
-      let prepared: ReadonlySet<string> = new Set();
-      const settled = settleAddresses(runner, uplink, () => {
-        this.#settling = undefined;
-        const shown = new Set(this.#armed.keys());
-        prepared = new Set([...this.#standingBy, ...shown]);
-        // What is about to be removed counts as removed.
-        this.#prepared = new Set([...this.#prepared].filter((name) => prepared.has(name)));
-        return { prepared, shown };
-      });
-      return settled.then((outcome) => {
-        if (outcome.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...prepared]);
-        return outcome;
-      });
-    });
-    return this.#settling;
-  }
-
-  /** In one go what was armed together, and without a look: the look takes five times as much, and a takeover is busy. */
-  #show(name: string): void {
-    const begun = this.#toShow.size > 0;
-    this.#toShow.add(name);
-    if (begun) return;
-    const { runner, uplink } = this.#options;
-    const shown = this.#inTurn(() => {
-      const names = [...this.#toShow].filter((it) => this.#armed.has(it));
-      this.#toShow.clear();
-      return showAddresses(runner, uplink, names);
-    });
-    void shown.then((outcome) => (outcome.kind === 'ok' ? outcome : this.#settle()));
-  }
-
-  #inTurn(change: () => Promise<KernelOutcome>): Promise<KernelOutcome> {
-    const outcome = this.#device.then(change);
-    this.#device = outcome;
-    return outcome;
-  }
-
-  /** Ahead of the settling, which reads before it writes: somebody waits. In one go what is asked for together. */
-  #ensurePrepared(name: string): Promise<KernelOutcome> {
-    if (this.#prepared.has(name)) return Promise.resolve({ kind: 'ok' });
-    this.#preparing ??= this.#prepareTogether();
-    this.#preparing.names.add(name);
-    return this.#preparing.outcome;
-  }
-
-  #prepareTogether(): Preparing {
-    const { runner, uplink } = this.#options;
-    const names = new Set<string>();
-    const outcome = this.#inTurn(async () => {
-      this.#preparing = undefined;
-      const prepared = await prepareAddresses(runner, uplink, [...names]);
-      if (prepared.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...names]);
-      return prepared;
-    });
-    return { names, outcome };
+    return this.#device.standBy(
+      new Set(addresses.map(formatAddress).filter((name) => this.#guarded.has(name))),
+    );
   }
 
   beat(session: number, seq: number): Promise<KernelOutcome> {
@@ -253,9 +185,9 @@ class Gate implements KernelGate {
     this.#guarded = new Set([...this.#guarded, name]);
     const armed = await this.#commandForGood({ operation: 'arm', key: address, value: sessionMark(session) });
     if (armed.kind !== 'ok') return armed;
-    const prepared = await this.#ensurePrepared(name);
+    const prepared = await this.#device.ensurePrepared(name);
     // Nobody has to wait for this part: the kernel answers without it.
-    if (prepared.kind === 'ok') this.#show(name);
+    if (prepared.kind === 'ok') this.#device.show(name);
     return prepared;
   }
 
@@ -264,7 +196,7 @@ class Gate implements KernelGate {
     this.#armed = new Map([...this.#armed].filter(([other]) => other !== name));
     const silenced = await this.#commandForGood({ operation: 'disarm', key: address });
     // What is left on the device is silent.
-    if (silenced.kind === 'ok') void this.#settle();
+    if (silenced.kind === 'ok') void this.#device.settle();
     return silenced;
   }
 
@@ -278,12 +210,12 @@ class Gate implements KernelGate {
 
   async reassert(): Promise<KernelOutcome> {
     this.#base = undefined;
-    this.#prepared = new Set();
+    this.#device.forget();
     const rewriting = this.#write(addressCommands(this.#sessions()));
     this.#rewriting = rewriting;
     const written = await rewriting;
     if (this.#rewriting === rewriting) this.#rewriting = undefined;
-    return written.kind === 'ok' ? this.#settle() : written;
+    return written.kind === 'ok' ? this.#device.settle() : written;
   }
 
   steer(address: Address, gateway: Address): void {
@@ -302,9 +234,4 @@ class Gate implements KernelGate {
 interface Armed {
   readonly address: Address;
   readonly session: number;
-}
-
-interface Preparing {
-  readonly names: Set<string>;
-  readonly outcome: Promise<KernelOutcome>;
 }
