@@ -32,13 +32,22 @@ export interface EgressAddressPlan {
 
 export type PodAction =
   /** Source NAT to one of these: for `Pod` affinity exactly one, chosen by the planner; for `Connection` any, per connection. */
-  | { readonly kind: 'egress'; readonly addresses: readonly Address[]; readonly affinity: Affinity }
+  | {
+      readonly kind: 'egress';
+      readonly addresses: readonly Address[];
+      readonly affinity: Affinity;
+      /** Connections that have one of these stay as they are, whatever new ones get; all others end. Absent: `addresses`. */
+      readonly keeps?: readonly Address[];
+    }
   /** As if no policy applied. */
   | { readonly kind: 'direct' }
   /** Fail closed: ICMP/RST at once, counted. */
   | { readonly kind: 'refuse' };
 
-/** A pod's traffic to destinations in `range`. The ranges of a pod are disjoint and sorted; what is in none is direct. */
+/**
+ * A pod's traffic to destinations in `range`. The ranges of a pod are disjoint and sorted; what is in none is direct. A connection
+ * that left otherwise than its route says now cannot go on: it is reset.
+ */
 export interface PodRoute {
   readonly range: AddressRange;
   readonly action: PodAction;
@@ -94,7 +103,7 @@ export interface AnswerGate {
 }
 
 export interface DataPlaneCounters {
-  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `exhausted`, `unknown_peer`, `no_holder`. */
+  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `ended`, `exhausted`, `unknown_peer`, `no_holder`. */
   readonly packets: Readonly<Record<string, number>>;
 }
 

@@ -113,7 +113,10 @@ function routesOf(pod: LocalPod, programmed: readonly ProgrammedPolicy[]): reado
   });
 }
 
-/** What goes to destinations of a family leaves with an address of that family, or not at all. */
+/**
+ * What goes to destinations of a family leaves with an address of that family, or not at all. What has an address that is still
+ * served stays with it when new connections get another.
+ */
 function actionOf(pod: LocalPod, { policy, egressIps }: ProgrammedPolicy, family: Family): PodAction {
   // Nobody meant these to leave with a node's address: `Open` is about gateways that are not there.
   if (!policy.pools.some(({ range }) => range.family === family)) return { kind: 'refuse' };
@@ -121,12 +124,13 @@ function actionOf(pod: LocalPod, { policy, egressIps }: ProgrammedPolicy, family
   if (placed.length === 0) return policy.failureMode === 'Open' ? { kind: 'direct' } : { kind: 'refuse' };
   const addresses = placed.map(({ address }) => address);
   if (policy.strategy === 'Failover')
-    return { kind: 'egress', addresses: addresses.slice(0, 1), affinity: policy.affinity };
+    return { kind: 'egress', addresses: addresses.slice(0, 1), affinity: policy.affinity, keeps: addresses };
   if (policy.affinity === 'Connection') return { kind: 'egress', addresses, affinity: 'Connection' };
   return {
     kind: 'egress',
     addresses: [stickyAddress(`${pod.namespace}/${pod.name}`, addresses)],
     affinity: 'Pod',
+    keeps: addresses,
   };
 }
 

@@ -67,11 +67,20 @@ export function addressInputs(
   return inputs;
 }
 
-/** Name → mark of those that a connection can be translated to now. */
-export function readyMarks(inputs: Iterable<AddressInput>): ReadonlyMap<string, number> {
-  const marks = new Map<string, number>();
+export interface EgressMark {
+  readonly mark: number;
+  /** New connections can be translated to it now. */
+  readonly isReady: boolean;
+}
+
+/** By name. */
+export function egressMarks(inputs: Iterable<AddressInput>): ReadonlyMap<string, EgressMark> {
+  const marks = new Map<string, EgressMark>();
   for (const { plan, name, index, mac, isHere } of inputs)
-    if ((isHere || mac !== undefined) && plan.usable.length > 0) marks.set(name, egressMark(index));
+    marks.set(name, {
+      mark: egressMark(index),
+      isReady: (isHere || mac !== undefined) && plan.usable.length > 0,
+    });
   return marks;
 }
 

@@ -11,8 +11,15 @@ import { tunnelMac } from './tunnelMac.ts';
 
 const NOTHING: KernelState = { elements: new Map(), chains: new Map() };
 const plan = examplePlan('worker-1');
+const rulesOf = ({ chains }: KernelState, verdict: string): readonly string[] =>
+  chains.get(verdict.replace(/^(?:goto|jump) /, '')) ?? [];
 const routeRules = (state: KernelState, pod: string): readonly string[] =>
-  state.chains.get((state.elements.get('inet pods')?.get(pod) ?? '').replace('goto ', '')) ?? [];
+  rulesOf(state, state.elements.get('inet pods')?.get(pod) ?? '');
+/** Verdicts by destination. */
+const verdictsIn = (rule = ''): ReadonlyMap<string, string> =>
+  new Map(
+    [...rule.matchAll(/([\d.-]+) : (goto \w+)/g)].map(([, range = '', verdict = '']) => [range, verdict]),
+  );
 
 test('the mark stays clear of the bits of kube-proxy, Calico and flannel', () => {
   const foreign = 0xff0f_c000;
@@ -23,19 +30,50 @@ test('the MAC of a tunnel end is unicast, locally administered and made of the a
   expect(tunnelMac(plan.self.address)).toBe('02:53:cb:00:71:15');
 });
 
-test('a route is translated, refused or left alone', () => {
-  const rules = routeRules(renderElements(plan, NOTHING), '10.244.21.5');
-  expect(rules).toEqual([
-    expect.stringMatching(/^ip daddr 198\.51\.100\.0-198\.51\.100\.255 meta mark set \d+ goto steer$/),
-    'ip daddr 198.51.102.7 goto refuse',
+test('a route is translated, refused or left alone, and found by one look-up', () => {
+  const state = renderElements(plan, NOTHING);
+  const [lookUp, ...rest] = routeRules(state, '10.244.21.5');
+  expect(lookUp).toMatch(/^ip daddr vmap \{ /);
+  expect(rest).toEqual(['goto unruled']);
+  const verdicts = verdictsIn(lookUp);
+  expect([...verdicts.keys()]).toEqual(['198.51.100.0-198.51.100.255', '198.51.102.7']);
+  expect(verdicts.get('198.51.102.7')).toBe('goto refuse');
+  expect(rulesOf(state, verdicts.get('198.51.100.0-198.51.100.255') ?? '')).toEqual([
+    expect.stringMatching(/^jump routes_\w+$/),
+    expect.stringMatching(/^meta mark set \d+ goto steer$/),
   ]);
+});
+
+test('what new connections get is one thing, and which of those before stay another', () => {
+  const [first, second] = plan.addresses.map(({ address }) => address);
+  const pods = plan.pods.slice(1).map((pod) => ({
+    ...pod,
+    routes: pod.routes.map((route) => ({
+      ...route,
+      action: {
+        kind: 'egress' as const,
+        addresses: second === undefined ? [] : [second],
+        affinity: 'Pod' as const,
+        keeps: [first, second].filter((it) => it !== undefined),
+      },
+    })),
+  }));
+  const state = renderElements({ ...plan, pods }, NOTHING);
+  const [stay = '', fresh] = routeRules(state, '10.244.21.6');
+  const marks = state.elements.get('inet egress_marks');
+  const [one, other] = ['203.0.113.100', '203.0.113.101'].map((name) => marks?.get(name));
+  expect(rulesOf(state, stay)).toEqual([
+    `meta mark set ct reply ip daddr map { 203.0.113.100 : ${one}, 203.0.113.101 : ${other} } goto steer`,
+    'ct status confirmed goto ended',
+  ]);
+  expect(fresh).toBe(`meta mark set ${other} goto steer`);
 });
 
 test.each([
   { name: 'without a holder', change: { holder: undefined } },
   { name: 'without a usable port', change: { usable: [] } },
   { name: 'with a holder that nobody knows', change: { holder: 'gw-9' } },
-])('an address $name is refused, and left out where there is a choice', ({ change }) => {
+])('an address $name is refused to new connections, and left out where there is a choice', ({ change }) => {
   const addresses = plan.addresses.map((egress, index) => {
     if (index > 0) return egress;
     const { holder: _, ...rest } = { ...egress, ...change };
@@ -44,18 +82,19 @@ test.each([
       : { ...rest, holder: change.holder ?? 'gw-1' };
   });
   const state = renderElements({ ...plan, addresses }, NOTHING);
-  expect(routeRules(state, '10.244.21.5')[0]).toMatch(/goto refuse$/);
-  expect(routeRules(state, '10.244.21.6')).toEqual([expect.stringMatching(/^meta mark set \d+ goto steer$/)]);
+  const verdict = verdictsIn(routeRules(state, '10.244.21.5')[0]).get('198.51.100.0-198.51.100.255') ?? '';
+  const [stay = '', fresh] = rulesOf(state, verdict);
+  expect(fresh).toBe('goto refuse');
+  expect(rulesOf(state, stay)[0]).toMatch(/^meta mark set ct reply ip daddr map \{ 203\.0\.113\.100 : /);
+  expect(routeRules(state, '10.244.21.6')[1]).toMatch(/^meta mark set \d+ goto steer$/);
 });
 
-test('pods with the same routes share one chain', () => {
+test('pods with the same routes share their chains', () => {
   const [first] = plan.pods;
-  const twin = first === undefined ? [] : [first, { ...first, address: plan.self.address }];
-  expect(
-    [...renderElements({ ...plan, pods: twin }, NOTHING).chains.keys()].filter((it) =>
-      it.startsWith('routes'),
-    ),
-  ).toHaveLength(1);
+  const one = first === undefined ? [] : [first];
+  const twins = one.flatMap((it) => [it, { ...it, address: plan.self.address }]);
+  const chains = (pods: NodeDataPlane['pods']) => [...renderElements({ ...plan, pods }, NOTHING).chains];
+  expect(chains(twins)).toEqual(chains(one));
 });
 
 test('overlapping and neighbouring networks become disjoint intervals', () => {
@@ -132,7 +171,11 @@ test('a pod of IPv6 has its routes of IPv6 alone, with an address of IPv6', () =
   const [chain] = [...(state.elements.get('inet pods6')?.values() ?? [])];
   const [mark] = [...(state.elements.get('inet egress_marks6')?.values() ?? [])];
   expect(state.elements.get('inet pods')).toBeUndefined();
-  expect(state.chains.get(chain?.replace('goto ', '') ?? '')).toEqual([`meta mark set ${mark} goto steer`]);
+  const [stay = '', fresh] = rulesOf(state, chain ?? '');
+  expect(rulesOf(state, stay)[0]).toBe(
+    `meta mark set ct reply ip6 daddr map { 2001:db8::100 : ${mark} } goto steer`,
+  );
+  expect(fresh).toBe(`meta mark set ${mark} goto steer`);
 });
 
 test('each range of an IPv6 address has a chain, the last gets most, and what has no ports leaves by none', () => {

@@ -8,7 +8,7 @@ import type { NodeDataPlane } from '../dataPlane.ts';
 import { mergedRanges } from './addressRanges.ts';
 import { type Elements, type KernelState, type ManagedName, NO_ELEMENTS, ofFamily } from './kernelState.ts';
 import { allocateIndices, type Indices, indexOf, returnMark, SELF_INDEX } from './marks.ts';
-import { addressInputs, readyMarks, renderAddress } from './renderAddresses.ts';
+import { addressInputs, egressMarks, renderAddress } from './renderAddresses.ts';
 import { asElements, collect, type NamedElement, type Rendered } from './rendered.ts';
 import { renderPod } from './renderRoutes.ts';
 import { gatewayMark, macNumber } from './tunnelMac.ts';
@@ -20,13 +20,13 @@ import { gatewayMark, macNumber } from './tunnelMac.ts';
 export function renderElements(plan: NodeDataPlane, current: KernelState): KernelState {
   const indices = chooseIndices(plan, indicesIn(current, plan.peers));
   const addresses = addressInputs(plan, indices);
-  const ready = readyMarks(addresses.values());
+  const marks = egressMarks(addresses.values());
   const { elements, chains } = collect([
     renderDirect(plan.direct),
     renderMesh(plan, indices),
     ...[...addresses.values()].map(renderAddress),
     // Where two pods have one address, the later one has it: the other is on its way out.
-    ...new Map(plan.pods.map((pod) => [formatAddress(pod.address), renderPod(pod, ready)])).values(),
+    ...new Map(plan.pods.map((pod) => [formatAddress(pod.address), renderPod(pod, marks)])).values(),
   ]);
   return { elements, chains };
 }

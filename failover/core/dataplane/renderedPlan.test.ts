@@ -45,6 +45,7 @@ const step = fc.oneof(
     kind: fc.constant('pod' as const),
     of: fc.nat(6),
     egress: fc.uniqueArray(fc.nat(5), { maxLength: 3 }),
+    keeps: fc.option(fc.uniqueArray(fc.nat(5), { maxLength: 3 }), { nil: undefined }),
     narrow: fc.boolean(),
     twin: fc.boolean(),
   }),
@@ -97,6 +98,7 @@ function change(plan: NodeDataPlane, action: Step): NodeDataPlane {
       const { family } = address;
       const range = action.narrow ? { ...all(family), last: 255n } : all(family);
       const addresses = action.egress.flatMap((at) => EGRESS[at] ?? []);
+      const keeps = action.keeps?.flatMap((at) => EGRESS[at] ?? []);
       const next: PodPlan = {
         address,
         routes: [
@@ -105,7 +107,12 @@ function change(plan: NodeDataPlane, action: Step): NodeDataPlane {
             action:
               addresses.length === 0
                 ? { kind: 'direct' }
-                : { kind: 'egress', addresses, affinity: 'Connection' },
+                : {
+                    kind: 'egress',
+                    addresses,
+                    affinity: 'Connection',
+                    ...(keeps === undefined ? {} : { keeps }),
+                  },
           },
         ],
       };
@@ -203,8 +210,22 @@ describe('changes of a plan', () => {
       blocks: [{ node: 'self', at: 0, size: 2 }],
       ports: 1,
     });
-    const one = change(egress, { kind: 'pod', of: 0, egress: [0], narrow: false, twin: false });
-    const two = change(one, { kind: 'pod', of: 1, egress: [0], narrow: false, twin: false });
+    const one = change(egress, {
+      kind: 'pod',
+      of: 0,
+      egress: [0],
+      keeps: undefined,
+      narrow: false,
+      twin: false,
+    });
+    const two = change(one, {
+      kind: 'pod',
+      of: 1,
+      egress: [0],
+      keeps: undefined,
+      narrow: false,
+      twin: false,
+    });
     const { rendered } = renderNext(nothingRendered({ egress: new Map(), nodes: new Map() }), one);
     const { current, desired } = renderNext(rendered, two);
     expect([...diffInPieces(current, desired)].join('')).toMatch(
@@ -240,7 +261,7 @@ describe('what does not fit one transaction', () => {
   const plan = EGRESS.reduce(
     (it, _, of) =>
       change(it, { kind: 'address', of, holder: 'n1', blocks: [{ node: 'n1', at: 0, size: 4 }], ports: 1 }),
-    change(big, { kind: 'pod', of: 0, egress: [0], narrow: false, twin: false }),
+    change(big, { kind: 'pod', of: 0, egress: [0], keeps: undefined, narrow: false, twin: false }),
   );
   const { desired } = renderNext(nothingRendered({ egress: new Map(), nodes: new Map() }), plan);
   const nothing = { elements: new Map(), chains: new Map() };

@@ -10,7 +10,13 @@ import type { NodeDataPlane, PodPlan, TunnelEndpoint } from '../dataPlane.ts';
 import type { Elements, KernelState, ManagedName } from './kernelState.ts';
 import type { Indices } from './marks.ts';
 import { RANGES_NAMES } from './portElements.ts';
-import { type AddressInput, addressInputs, readyMarks, renderAddress } from './renderAddresses.ts';
+import {
+  type AddressInput,
+  addressInputs,
+  type EgressMark,
+  egressMarks,
+  renderAddress,
+} from './renderAddresses.ts';
 import { chooseIndices, renderDirect, renderMesh } from './renderElements.ts';
 import { collect, type Rendered } from './rendered.ts';
 import { namedBy, renderPod } from './renderRoutes.ts';
@@ -19,8 +25,8 @@ interface PodInput {
   readonly plan: PodPlan;
   /** Egress IPs that its routes name. */
   readonly names: ReadonlySet<string>;
-  /** Name → mark of the egress IPs that a connection can be translated to. */
-  readonly ready: ReadonlyMap<string, number>;
+  /** Of the egress IPs, by name. */
+  readonly marks: ReadonlyMap<string, EgressMark>;
 }
 
 export interface RenderedPlan {
@@ -31,7 +37,7 @@ export interface RenderedPlan {
   readonly addresses: ReadonlyMap<string, AddressInput>;
   /** By address as text. Where two pods have one address, the later one has it: the other is on its way out. */
   readonly pods: ReadonlyMap<string, PodInput>;
-  readonly ready: ReadonlyMap<string, number>;
+  readonly marks: ReadonlyMap<string, EgressMark>;
   /** Chain → how many parts have it. */
   readonly chainUses: ReadonlyMap<string, number>;
 }
@@ -52,16 +58,16 @@ export interface RenderedChange {
 /** @param indices those that are in use in the kernel, which keep their meaning */
 export function nothingRendered(indices: Indices): RenderedPlan {
   const none = new Map<string, never>();
-  return { plan: undefined, indices, addresses: none, pods: none, ready: none, chainUses: none };
+  return { plan: undefined, indices, addresses: none, pods: none, marks: none, chainUses: none };
 }
 
 export function renderNext(before: RenderedPlan, plan: NodeDataPlane): RenderedChange {
-  const { indices, addresses, ready } = isSameMesh(before, plan) ? before : renderMeshed(before, plan);
-  const pods = podInputs(before, plan, ready);
+  const { indices, addresses, marks } = isSameMesh(before, plan) ? before : renderMeshed(before, plan);
+  const pods = podInputs(before, plan, marks);
   const changes = [
     compareWhole(before, plan, indices),
     compareParts(before.addresses, addresses, { same: sameAddress, render: renderAddress }),
-    compareParts(before.pods, pods, { same: samePod, render: (it) => renderPod(it.plan, it.ready) }),
+    compareParts(before.pods, pods, { same: samePod, render: (it) => renderPod(it.plan, it.marks) }),
   ];
   const gone = changes.flatMap((it) => it.gone);
   const come = changes.flatMap((it) => it.come);
@@ -69,7 +75,7 @@ export function renderNext(before: RenderedPlan, plan: NodeDataPlane): RenderedC
   const chains = [...gone, ...come].flatMap((it) => it.chains);
   const inUse = (uses: ReadonlyMap<string, number>) => new Map(chains.filter(([name]) => uses.has(name)));
   return {
-    rendered: { plan, indices, addresses, pods, ready, chainUses },
+    rendered: { plan, indices, addresses, pods, marks, chainUses },
     current: { elements: collect(gone).elements, chains: inUse(before.chainUses) },
     desired: { elements: collect(come).elements, chains: inUse(chainUses) },
   };
@@ -89,11 +95,11 @@ function isSameMesh({ plan: before }: RenderedPlan, plan: NodeDataPlane): boolea
 function renderMeshed(
   before: RenderedPlan,
   plan: NodeDataPlane,
-): Pick<RenderedPlan, 'indices' | 'addresses' | 'ready'> {
+): Pick<RenderedPlan, 'indices' | 'addresses' | 'marks'> {
   const chosen = chooseIndices(plan, before.indices);
-  const indices = { egress: chosen.egress, nodes: keepEqual(before.indices.nodes, chosen.nodes) };
+  const indices = { egress: chosen.egress, nodes: keepEqual(before.indices.nodes, chosen.nodes, Object.is) };
   const addresses = addressInputs(plan, indices);
-  return { indices, addresses, ready: keepEqual(before.ready, readyMarks(addresses.values())) };
+  return { indices, addresses, marks: keepEqual(before.marks, egressMarks(addresses.values()), sameMark) };
 }
 
 interface PartsChange {
@@ -162,19 +168,23 @@ function sameAddress(a: AddressInput, b: AddressInput): boolean {
 
 function samePod(a: PodInput, b: PodInput): boolean {
   if (a.plan !== b.plan) return false;
-  return a.ready === b.ready || [...a.names].every((name) => a.ready.get(name) === b.ready.get(name));
+  return a.marks === b.marks || [...a.names].every((name) => sameMark(a.marks.get(name), b.marks.get(name)));
+}
+
+function sameMark(a: EgressMark | undefined, b: EgressMark | undefined): boolean {
+  return a?.mark === b?.mark && a?.isReady === b?.isReady;
 }
 
 function podInputs(
   before: RenderedPlan,
   { pods }: NodeDataPlane,
-  ready: ReadonlyMap<string, number>,
+  marks: ReadonlyMap<string, EgressMark>,
 ): ReadonlyMap<string, PodInput> {
   return new Map(
     pods.map((plan) => {
       const key = formatAddress(plan.address);
       const known = before.pods.get(key);
-      return [key, { plan, names: known?.plan === plan ? known.names : namedBy(plan), ready }];
+      return [key, { plan, names: known?.plan === plan ? known.names : namedBy(plan), marks }];
     }),
   );
 }
@@ -195,11 +205,12 @@ function countUses(
 }
 
 /** The one before where both say the same, so that nobody has to compare them again. */
-function keepEqual(
-  before: ReadonlyMap<string, number>,
-  after: ReadonlyMap<string, number>,
-): ReadonlyMap<string, number> {
+function keepEqual<V>(
+  before: ReadonlyMap<string, V>,
+  after: ReadonlyMap<string, V>,
+  same: (a: V | undefined, b: V) => boolean,
+): ReadonlyMap<string, V> {
   if (before.size !== after.size) return after;
-  for (const [key, value] of after) if (before.get(key) !== value) return after;
+  for (const [key, value] of after) if (!same(before.get(key), value)) return after;
   return before;
 }

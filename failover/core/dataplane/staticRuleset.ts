@@ -26,6 +26,7 @@ export const INET_COUNTERS = [
   'no_block',
   'unsolicited',
   'refused',
+  'ended',
   'exhausted',
   'unknown_peer',
 ] as const;
@@ -155,8 +156,9 @@ function segmentSizeRules({ ip, suffix, nfproto, tcpHeaderBytes }: FamilyWords, 
 
 /**
  * The source's half: which of its pods' connections are translated to what, and what is refused instead. What belongs to no
- * connection cannot be translated, so it does not leave. The node's own errors about a pod's connection (`choose_own`) leave
- * with the egress IP as their source, so they go by its gateway as well.
+ * connection cannot be translated, so it does not leave. Each packet is held against the routes of its pod (renderRoutes.ts), so a
+ * connection ends when it may not leave any more as it began. The node's own errors about a pod's connection (`choose_own`)
+ * leave with the egress IP as their source, so they go by its gateway as well; what it tells the pod itself does not.
  */
 function sourceChains(): string {
   const tunnel = `iifname "${TUNNEL_DEVICE}"`;
@@ -167,18 +169,28 @@ function sourceChains(): string {
     ct state untracked return${each(({ ip, suffix }) => `${tunnel} ${ip} daddr @egress_ips${suffix} ct state new,invalid counter name unsolicited drop`)}
     ${tunnel} return
     ct direction reply return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}
-    fib daddr type != unicast return${each(({ ip, suffix }) => `meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}${each(({ ip, suffix }) => `ct state new,invalid ${ip} saddr vmap @pods${suffix}`)}
+    fib daddr type != unicast return${each(({ ip, suffix }) => `${ip} saddr vmap @pods${suffix}`)}
+    goto unruled
+  }
+  chain unruled {${each(({ ip, suffix }) => `ct reply ${ip} daddr @egress_ips${suffix} goto ended`)}
   }
   chain choose_own { type route hook output priority mangle;
-    ct state != related return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}${each(({ ip, suffix }) => `meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}
+    ct state != related return
+    ct direction reply return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}${each(({ ip, suffix }) => `meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}
   }
   chain steer {
     ct state invalid counter name no_block drop
     ct state new meta mark vmap @port_limits
     meta mark set meta mark map @steering
+    accept
   }
   chain refuse {
-    counter name refused
+    counter name refused goto reject_it
+  }
+  chain ended {
+    counter name ended goto reject_it
+  }
+  chain reject_it {
     meta l4proto tcp reject with tcp reset${each(({ icmp }) => `reject with ${icmp} admin-prohibited`)}
   }${limitChains()}
   chain translate { type nat hook postrouting priority srcnat - 1;
