@@ -60,8 +60,7 @@ async function run(config: AgentConfig): Promise<void> {
   if (seen.kind === 'refused') return giveUp([seen.error]);
   const { uplink } = seen.value;
   const token = randomBytes(TOKEN_BYTES);
-  const onFastRoutes = (fast: FastRoutes): void => logger.info('the fast path', describeFast(fast));
-  const dataPlane = createKernelDataPlane({ ...config, uplink, self: nodeAddress, token, onFastRoutes });
+  const dataPlane = openDataPlane(config, { uplink, token, logger });
   const problems = await dataPlane.selfTest();
   if (problems.length > 0) return giveUp(problems);
 
@@ -131,6 +130,15 @@ async function run(config: AgentConfig): Promise<void> {
   const health = await serveHealth(config, { runner, metrics, logger });
   shutdown.onEnd('health', () => health.stop());
   logger.info('watching', { uplink, port: health.port, versions });
+}
+
+function openDataPlane(
+  config: AgentConfig,
+  { uplink, token, logger }: { readonly uplink: string; readonly token: Uint8Array; readonly logger: Logger },
+): KernelDataPlane {
+  const onFastRoutes = (fast: FastRoutes): void => logger.info('the fast path', describeFast(fast));
+  const { warn } = logger;
+  return createKernelDataPlane({ ...config, uplink, self: config.nodeAddress, token, onFastRoutes, warn });
 }
 
 /** A list must never stand before a renewal of the Lease, and one that takes longer than a third of it is lost. */

@@ -15,6 +15,7 @@ import { nothingRendered, type RenderedPlan, renderNext } from '../core/dataplan
 import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
 import { cleanKernel } from './cleanKernel.ts';
 import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
+import { createFlowForgetter } from './forgetFlows.ts';
 import { ensurePeers, ensureTunnel, readMtu, type TunnelOptions } from './iproute.ts';
 import { kernelSelfTest } from './kernelSelfTest.ts';
 import { createNftables, type Nftables } from './nftables.ts';
@@ -33,6 +34,8 @@ export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'>
   readonly fastPath?: boolean;
   /** Hears where the fast path leads, and why it does not, whenever that is another than before. */
   readonly onFastRoutes?: (routes: FastRoutes) => void;
+  /** Hears what went wrong that the next apply mends. */
+  readonly warn?: (message: string) => void;
 }
 
 export interface KernelDataPlane extends DataPlane {
@@ -58,6 +61,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   let doubted: RenderedPlan | undefined;
   const { uplink, token, fastPath: wanted = false, onFastRoutes: onRoutes = () => undefined } = options;
   const fastPath = createFastPathGround(runner, { uplink, wanted, onRoutes });
+  const flows = createFlowForgetter(runner, options.warn);
   const parts: Parts = { runner, tunnel, nftables, session, token, fastPath };
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {
     const made = known === undefined ? await makeGround(parts, doubted) : known;
@@ -65,6 +69,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
     if ('outcome' in made) return made.outcome;
     const applied = await applyPlan(parts, plan, made);
     known = applied.known;
+    if (known !== undefined && !leadsAlike(made.rendered?.plan, plan)) flows.planned(plan);
     return applied.outcome;
   };
 
@@ -102,9 +107,16 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
     async readHolders() {
       return holdersIn((await nftables.read(HOLDER_MAPS))?.state ?? NO_STATE);
     },
-    close: () => session.close(),
+    async close() {
+      await Promise.all([session.close(), flows.close()]);
+    },
     cleanup: () => cleanKernel(runner),
   };
+}
+
+/** No flow that could stay under one has to end under the other. */
+function leadsAlike(before: NodeDataPlane | undefined, after: NodeDataPlane): boolean {
+  return before !== undefined && before.pods === after.pods && before.direct === after.direct;
 }
 
 /** An address is listed once for each number of ports that it had within the minute. */

@@ -19,6 +19,7 @@ import type { NodeDataPlane, PodAction, PodRoute } from '../core/dataPlane.ts';
 const AT_ONCE_MS = 500;
 /** A second egress IP of each family, at the same gateway with the same ports. */
 const SECOND = { 4: '203.0.113.101', 6: '2001:db8::101' } as const;
+const REFUSED = 'error ECONNREFUSED';
 let fixture: DataPlaneFixture;
 
 beforeAll(async () => {
@@ -101,6 +102,20 @@ async function expectAlive(program: LabProgram): Promise<void> {
   expect(await program.line(/^(alive|end)/)).toBe('alive');
 }
 
+/** Where the kernel of w1 translates p1's datagrams to. */
+function datagramsLeaveBy({ family, pod }: Stack): readonly string[] {
+  const { run } = fixture.lab;
+  const entries = run('w1', 'conntrack', '-L', '-f', `ipv${family}`, '-p', 'udp', '--orig-src', PODS.p1[pod]);
+  return [...entries.matchAll(/dport=8081 .*? dst=(\S+)/g)].map(([, to = '']) => to);
+}
+
+/** The same socket goes on, as a flow of its own. */
+async function expectAnew(program: LabProgram, stack: Stack, by: string): Promise<void> {
+  program.write('alive datagram\n');
+  await program.line(/^alive/);
+  expect(new Set(datagramsLeaveBy(stack))).toEqual(new Set([by]));
+}
+
 const egress = (...names: readonly string[]): Extract<PodAction, { kind: 'egress' }> => ({
   kind: 'egress',
   addresses: names.map(address),
@@ -128,12 +143,14 @@ describe.each(STACKS)('$name', (stack) => {
       leaves: stack.nodes.w1,
     },
     { name: 'the destination is excluded', routes: to(stack, { kind: 'direct' }), leaves: stack.nodes.w1 },
-    { name: 'no gateway is left', routes: to(stack, { kind: 'refuse' }), leaves: 'error ECONNREFUSED' },
+    { name: 'no gateway is left', routes: to(stack, { kind: 'refuse' }), leaves: REFUSED },
   ])('when $name every connection ends at once', async ({ routes, leaves }) => {
     await apply(to(stack, one));
     const program = await startFlows(outside);
     await apply(routes);
     await expectEnded(program);
+    if (leaves === REFUSED) await expect.poll(() => datagramsLeaveBy(stack)).toEqual([]);
+    else await expectAnew(program, stack, leaves);
     expect(seen(fixture.lab, 'p1', outside)).toContain(leaves);
     program.stop();
   });
@@ -143,6 +160,7 @@ describe.each(STACKS)('$name', (stack) => {
     const program = await startFlows(outside);
     await apply(to(stack, one));
     await expectEnded(program);
+    await expectAnew(program, stack, stack.egress);
     expect(seen(fixture.lab, 'p1', outside)).toContain(`from ${stack.egress} `);
     program.stop();
   });
@@ -176,6 +194,7 @@ describe.each(STACKS)('$name', (stack) => {
     const second = await startFlows(outside);
     await apply(to(stack, other));
     await expectEnded(first);
+    await expectAnew(first, stack, SECOND[family]);
     await expectAlive(second);
     for (const it of [first, second]) it.stop();
   });
