@@ -122,6 +122,7 @@ async function run(config: AgentConfig): Promise<void> {
     self: { node, address: nodeAddress, mac: tunnelMac(nodeAddress) },
     uplink,
     serviceCidrs: config.serviceCidrs,
+    onPodsUnseen: (unseen) => runner.podsUnseen(unseen),
     onView: (view) => [ports, ...followers].forEach((follower) => void follower.viewed(view)),
   });
   shutdown.onEnd('caches', () => caches.stop());

@@ -58,6 +58,20 @@ export interface PodPlan {
   readonly routes: readonly PodRoute[];
 }
 
+/**
+ * What holds for addresses of this node's pod networks that no pod is known to have yet: a new pod sends before the API says which
+ * address it has. New connections to these destinations are held (dropped, so that a SYN is sent again), and leave as they should
+ * once the address is known.
+ */
+export interface UnknownPods {
+  /** This node's pod networks. */
+  readonly networks: readonly Cidr[];
+  /** Where a pod that is known, but not its address, must not leave with the node's address. Disjoint and sorted. */
+  readonly awaited: readonly AddressRange[];
+  /** Held while no agent attends to the node: where some pod, if it came, must not. Disjoint and sorted. */
+  readonly closed: readonly AddressRange[];
+}
+
 export interface NodeDataPlane {
   readonly self: TunnelEndpoint;
   /** The device that holds `self.address` and on which egress IPs are answered. */
@@ -67,7 +81,10 @@ export interface NodeDataPlane {
   /** Pod networks, service networks, node addresses: traffic to them is never touched. */
   readonly direct: readonly Cidr[];
   readonly addresses: readonly EgressAddressPlan[];
+  /** All pods of the node that have an address; one that no policy selects has no routes. */
   readonly pods: readonly PodPlan[];
+  /** Absent: nothing is held. */
+  readonly unknownPods?: UnknownPods;
 }
 
 /** `unknown`: the kernel may or may not hold it; apply again before relying on it. */
@@ -103,7 +120,7 @@ export interface AnswerGate {
 }
 
 export interface DataPlaneCounters {
-  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `ended`, `exhausted`, `unknown_peer`, `no_holder`. */
+  /** Packets by named reason: `unmapped`, `spoofed`, `no_block`, `unsolicited`, `refused`, `ended`, `held`, `exhausted`, `unknown_peer`, `no_holder`. */
   readonly packets: Readonly<Record<string, number>>;
 }
 
@@ -112,6 +129,10 @@ export interface DataPlane {
   selfTest(): Promise<readonly string[]>;
   /** Level-triggered: makes the kernel equal to the plan in one atomic transaction, touching only what differs. */
   apply(plan: NodeDataPlane): Promise<KernelOutcome>;
+  /** Somebody knows of every pod that comes: until `ATTENDED_SECONDS` from now, what no pod is awaited for is not held. */
+  attend(): Promise<KernelOutcome>;
+  /** Nobody does from now on. */
+  leave(): Promise<KernelOutcome>;
   /** Somebody else may have changed the kernel: the next apply reads it first. */
   forget(): void;
   readCounters(): Promise<DataPlaneCounters>;

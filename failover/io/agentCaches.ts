@@ -38,6 +38,8 @@ export interface AgentCachesOptions {
   readonly uplink: string;
   readonly serviceCidrs: readonly Cidr[];
   readonly onView: (view: AgentView) => void;
+  /** True: the watch of pods broke. False: something of it was heard again, as it is when a pod comes. */
+  readonly onPodsUnseen: (unseen: boolean) => void;
 }
 
 const SERVICE_CIDRS = '/apis/networking.k8s.io/v1/servicecidrs';
@@ -45,6 +47,7 @@ const SERVICE_CIDRS = '/apis/networking.k8s.io/v1/servicecidrs';
 const SERVICE_NETWORKS_MAX = 2;
 
 interface CacheChoices {
+  readonly onUnseen?: (unseen: boolean) => void;
   readonly query?: Readonly<Record<string, string>>;
   readonly absentIsEmpty?: boolean;
 }
@@ -70,9 +73,9 @@ export function startAgentCaches(options: AgentCachesOptions): AgentCaches {
   const open = <T>(
     path: string,
     read: (raw: unknown) => Keyed<T> | undefined,
-    { query = {}, absentIsEmpty = false }: CacheChoices = {},
+    { query = {}, absentIsEmpty = false, onUnseen = () => undefined }: CacheChoices = {},
   ): Cache<T> => {
-    const cache = new Cache<T>({ client, logger, path, query, absentIsEmpty, read, changed });
+    const cache = new Cache<T>({ client, logger, path, query, absentIsEmpty, read, changed, onUnseen });
     caches.push(cache);
     return cache;
   };
@@ -80,6 +83,7 @@ export function startAgentCaches(options: AgentCachesOptions): AgentCaches {
   const namespaces = open('/api/v1/namespaces', readNamespace);
   const pods = open<LocalPod>('/api/v1/pods', (raw) => keyed(parsePod(raw), podKey), {
     query: { fieldSelector: `spec.nodeName=${node}` },
+    onUnseen: options.onPodsUnseen,
   });
   const cilium = open<Policy>(
     collectionPath(CILIUM_EGRESS_GATEWAY_POLICY),
@@ -126,6 +130,7 @@ export function startAgentCaches(options: AgentCachesOptions): AgentCaches {
 class Cache<T> {
   readonly #reflector: Reflector;
   readonly #changed: () => void;
+  readonly #onUnseen: (unseen: boolean) => void;
   #items: ReadonlyMap<string, T> | undefined;
 
   constructor(options: {
@@ -136,9 +141,11 @@ class Cache<T> {
     readonly absentIsEmpty: boolean;
     readonly read: (raw: unknown) => Keyed<T> | undefined;
     readonly changed: () => void;
+    readonly onUnseen: (unseen: boolean) => void;
   }) {
     const { client, logger, path, query, absentIsEmpty, read } = options;
     this.#changed = options.changed;
+    this.#onUnseen = options.onUnseen;
     this.#reflector = startReflector<T>({
       client,
       logger,
@@ -151,6 +158,7 @@ class Cache<T> {
   }
 
   #absorb(event: ReflectorEvent<T>): void {
+    this.#onUnseen(event.kind === 'disconnected');
     switch (event.kind) {
       case 'synced':
         this.#items = event.items;

@@ -1,5 +1,5 @@
 /** What Prometheus reads of an agent. Labels are of closed sets only. */
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { HEALTH_REASONS, HEALTHY, type Health } from '../core/agent/health.ts';
 import type { DataPlaneCounters } from '../core/dataPlane.ts';
 import type { OwnershipWord } from '../core/ownership/ownershipWord.ts';
@@ -16,7 +16,12 @@ export interface AgentMetrics {
   packets(packets: DataPlaneCounters['packets']): void;
   /** Undefined: the node is no gateway. */
   health(health: Health | undefined): void;
+  /** See core/agent/podWaits.ts. */
+  podWaited(ms: number): void;
 }
+
+/** A change of the rules takes milliseconds, a node's first ports a round through the controller and the holder. */
+const POD_WAIT_SECONDS = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export function createAgentMetrics(): AgentMetrics {
   const registry = new Registry();
@@ -70,8 +75,15 @@ export function createAgentMetrics(): AgentMetrics {
     labelNames: ['reason'],
     registers,
   });
+  const waits = new Histogram({
+    name: 'sallyport_agent_pod_wait_seconds',
+    help: 'From the moment that the address of a new, selected pod is known to the moment that its connections leave with its egress IP.',
+    buckets: POD_WAIT_SECONDS,
+    registers,
+  });
   return {
     registry,
+    podWaited: (ms) => waits.observe(ms / 1000),
     word(word) {
       holding.set(word.holdings.length);
       session.set(word.session);

@@ -75,6 +75,8 @@ const view: AgentView = {
 let lease: Lease;
 let posted: ToOwnership[];
 let runner: AgentRunner;
+/** What the kernel was told last. */
+let attended: boolean;
 const wasPosted = (kind: string): boolean =>
   posted.some((message) => message.kind === 'event' && message.event.kind === kind);
 
@@ -83,9 +85,19 @@ beforeEach(async () => {
   vi.useFakeTimers();
   lease = new Lease();
   posted = [];
-  const dataPlane: Pick<DataPlane, 'apply' | 'forget'> = {
-    apply: async () => ({ kind: 'ok' }),
+  attended = false;
+  const done = async () => ({ kind: 'ok' }) as const;
+  const dataPlane: Pick<DataPlane, 'apply' | 'forget' | 'attend' | 'leave'> = {
+    apply: done,
     forget: () => undefined,
+    attend: () => {
+      attended = true;
+      return done();
+    },
+    leave: () => {
+      attended = false;
+      return done();
+    },
   };
   runner = startAgentRunner({
     node: 'gw-1',
@@ -147,4 +159,25 @@ test('a renewal that is under way when everything was handed over is let through
   expect(lease.holding).toBe(false);
   await vi.advanceTimersByTimeAsync(1);
   await stopped;
+});
+
+test('the node is attended to from the first plan in the kernel until the agent is stopped', async () => {
+  expect(attended).toBe(true);
+  void runner.stop();
+  expect(attended).toBe(false);
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(attended).toBe(false);
+});
+
+test('it is not while pods may come unseen', async () => {
+  const heardOf = async (): Promise<boolean> => {
+    attended = false;
+    await vi.advanceTimersByTimeAsync(1500);
+    return attended;
+  };
+  expect(await heardOf()).toBe(true);
+  runner.podsUnseen(true);
+  expect(await heardOf()).toBe(false);
+  runner.podsUnseen(false);
+  expect(await heardOf()).toBe(true);
 });

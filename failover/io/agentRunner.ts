@@ -21,9 +21,10 @@ import {
   stepLeaseSession,
 } from '../core/agent/leaseSession.ts';
 import { statedRights } from '../core/agent/ownershipInput.ts';
+import { PodWaits } from '../core/agent/podWaits.ts';
 import type { PortUse } from '../core/agent/portReturns.ts';
 import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
-import type { DataPlane, DataPlaneCounters } from '../core/dataPlane.ts';
+import type { DataPlane, DataPlaneCounters, NodeDataPlane } from '../core/dataPlane.ts';
 import { remember } from '../core/remember.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
 import type { LeaseHeart } from './leaseHeart.ts';
@@ -32,11 +33,15 @@ import type { FromOwnership, Timeless, ToOwnership } from './ownershipProtocol.t
 
 /** Between a failed kernel command or report and the next try of it. */
 const RETRY_MS = 500;
+/** Several to each word's time (ATTENDED_SECONDS): a busy node must not look like one that nobody attends to. */
+const ATTEND_MS = 1000;
 /** A stopping agent that could not hand over within this leaves the rest to its session running out. */
 const STOP_DEADLINE_MS = 3000;
 
 export interface AgentRunner {
   viewed(view: AgentView): void;
+  /** Whether a pod may have come that no view has. */
+  podsUnseen(unseen: boolean): void;
   observed(observed: ObservedNode): void;
   /** Undefined: the node is no gateway. */
   health(health: Health | undefined): void;
@@ -88,6 +93,10 @@ class Runner implements AgentRunner {
   #closed: (() => void) | undefined;
   /** Nothing of the session answers any more: before that the Lease must not be closed, for others take that as its death. */
   #handedOver = false;
+  #podsUnseen = false;
+  #applies = 0;
+  readonly #attending: NodeJS.Timeout;
+  readonly #podWaits = new PodWaits();
   #peers = '';
   #rights = '';
   readonly #rightsOf = remember(
@@ -98,16 +107,22 @@ class Runner implements AgentRunner {
   constructor(options: AgentRunnerOptions) {
     this.#options = options;
     this.#state = initialAgent(options.observed, options.recalled);
+    this.#attending = setInterval(() => this.#attend(), ATTEND_MS);
   }
 
   viewed(view: AgentView): void {
     this.#tellPeers(view);
     this.#post({ kind: 'viewed', view });
+    this.#podWaits.seen(this.#state.memory.planner.select(view).pods, this.#options.monotonicMs());
     this.#tellRights(view);
     if (this.#lease !== undefined || this.#closed !== undefined || !this.#options.isGateway(view)) return;
     const begun = initialLeaseSession({ renewMs: this.#options.renewMs, floor: highestSession(view) });
     this.#lease = begun.state;
     for (const effect of begun.effects) this.#performLease(effect);
+  }
+
+  podsUnseen(unseen: boolean): void {
+    this.#podsUnseen = unseen;
   }
 
   observed(observed: ObservedNode): void {
@@ -179,6 +194,8 @@ class Runner implements AgentRunner {
       this.#closed = resolve;
     });
     this.#options.joiner.stop();
+    clearInterval(this.#attending);
+    void this.#options.dataPlane.leave();
     this.#options.logger.info('handing over', { holding: this.#state.ownership.holdings.length });
     const phase = this.#lease?.phase.kind;
     if (phase === 'open' || phase === 'rereading')
@@ -188,6 +205,12 @@ class Runner implements AgentRunner {
     await done;
     clearTimeout(deadline);
     clearTimeout(this.#leaseTimer);
+  }
+
+  /** Whoever cannot say what a new pod's address may do must not let it pass. */
+  #attend(): void {
+    if (this.whyNotReady() === undefined && !this.#podsUnseen && this.#closed === undefined)
+      void this.#options.dataPlane.attend();
   }
 
   /** The ownership thread hears of every node with an agent. */
@@ -236,7 +259,7 @@ class Runner implements AgentRunner {
     switch (effect.kind) {
       case 'apply':
         void dataPlane.apply(effect.plan).then((outcome) => {
-          if (outcome.kind === 'ok') return this.#post({ kind: 'applied', ok: true, message: '' });
+          if (outcome.kind === 'ok') return this.#applied(effect.plan);
           const { message } = outcome;
           logger.warn('programming the data plane failed', { outcome: outcome.kind, reason: message });
           // A broken tool is not called in a hot loop.
@@ -254,6 +277,15 @@ class Runner implements AgentRunner {
       default:
         effect satisfies never;
     }
+  }
+
+  #applied(plan: NodeDataPlane): void {
+    const { metrics, monotonicMs } = this.#options;
+    for (const waitedMs of this.#podWaits.programmed(plan, monotonicMs())) metrics.podWaited(waitedMs);
+    const isFirst = this.#applies === 0;
+    this.#applies += 1;
+    this.#post({ kind: 'applied', ok: true, message: '' });
+    if (isFirst) this.#attend();
   }
 
   #stepLease(event: Timeless<LeaseSessionEvent>): void {

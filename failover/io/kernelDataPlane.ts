@@ -12,7 +12,7 @@ import type { KernelState } from '../core/dataplane/kernelState.ts';
 import { parsePressed } from '../core/dataplane/portLimits.ts';
 import { HOLDER_MAPS, holdersIn, indicesIn } from '../core/dataplane/renderElements.ts';
 import { nothingRendered, type RenderedPlan, renderNext } from '../core/dataplane/renderedPlan.ts';
-import { renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
+import { ATTEND_COMMANDS, LEAVE_COMMAND, renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
 import { cleanKernel } from './cleanKernel.ts';
 import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
 import { createFlowForgetter } from './forgetFlows.ts';
@@ -80,6 +80,8 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
       applying = outcome;
       return outcome;
     },
+    attend: () => session.run(ATTEND_COMMANDS),
+    leave: () => session.run(LEAVE_COMMAND),
     routesChanged() {
       applying = applying.then(async () => {
         if (known !== undefined) known = await followRoutes(parts, known);

@@ -572,7 +572,7 @@ describe('an agent', () => {
 
   test('a policy that no EgressIP names is not programmed', () => {
     const { effects } = run([withIp({ policies: [] }), ownership(), applied]);
-    expect(lastPlan(effects)?.pods).toEqual([]);
+    expect(lastPlan(effects)?.pods).toEqual([{ address: pod.addresses[0], routes: [] }]);
   });
 
   test('a report that was not written is written again', () => {

@@ -37,7 +37,13 @@ const who = fc.constantFrom(...NODES);
 const step = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.record({ kind: fc.constant('pod' as const), of: fc.nat(3), namespace: fc.nat(1), labels }),
+    arbitrary: fc.record({
+      kind: fc.constant('pod' as const),
+      of: fc.nat(3),
+      namespace: fc.nat(1),
+      labels,
+      isPlaced: fc.boolean(),
+    }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('no-pod' as const), of: fc.nat(3) }) },
   {
@@ -48,6 +54,7 @@ const step = fc.oneof(
       selectors: fc.array(selector, { minLength: 1, maxLength: 2 }),
       prefix: fc.constantFrom(0, 1, 8),
       connection: fc.boolean(),
+      open: fc.boolean(),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('no-policy' as const), of: fc.nat(1) }) },
@@ -130,10 +137,11 @@ function take({ view, known }: World, action: Step): World {
   switch (action.kind) {
     case 'pod': {
       const name = `pod-${action.of}`;
-      const addresses = [
+      const both = [
         makeAddress(4, 0x0af40000n + BigInt(action.of)),
         makeAddress(6, (0xfd00n << 112n) + BigInt(action.of)),
       ];
+      const addresses = action.isPlaced ? both : [];
       const pod: LocalPod = { namespace: `ns-${action.namespace}`, name, labels: action.labels, addresses };
       return { known, view: { ...view, pods: put(view.pods, name, pod) } };
     }
@@ -207,7 +215,7 @@ function policy(action: Extract<Step, { readonly kind: 'policy' }>): Policy {
     pools,
     strategy: 'Distribute',
     affinity: action.connection ? 'Connection' : 'Pod',
-    failureMode: 'Closed',
+    failureMode: action.open ? 'Open' : 'Closed',
     returnPolicy: 'Stay',
     returnAfterMs: 0,
   };
@@ -295,10 +303,17 @@ test('a planner that follows changes plans what one that begins anew does, over 
 
 test('what a change does not touch stays the same object', () => {
   const actions: readonly Step[] = [
-    { kind: 'policy', of: 0, selectors: [{ pods: { requirements: [] } }], prefix: 0, connection: false },
+    {
+      kind: 'policy',
+      of: 0,
+      selectors: [{ pods: { requirements: [] } }],
+      prefix: 0,
+      connection: false,
+      open: false,
+    },
     { kind: 'egress-ip', of: 0, policies: [0], epoch: 1, order: ['gw-1'], version: 1 },
     { kind: 'egress-ip', of: 1, policies: [0], epoch: 1, order: ['gw-1'], version: 1 },
-    { kind: 'pod', of: 0, namespace: 0, labels: {} },
+    { kind: 'pod', of: 0, namespace: 0, labels: {}, isPlaced: true },
   ];
   const planner = new NodePlanner();
   const world = actions.reduce(take, start());

@@ -18,6 +18,7 @@ import {
   type NodePlan,
   peerOf,
   planAddress,
+  unknownPods,
 } from './planNode.ts';
 import { PodSelector } from './podSelector.ts';
 import type { PodSelection } from './selectPods.ts';
@@ -57,6 +58,8 @@ export class NodePlanner {
     directNetworks({ nodes, serviceCidrs }),
   );
 
+  readonly #unknownPods = remember(unknownPods);
+
   select(view: AgentView): PodSelection {
     return this.#selector.select(view);
   }
@@ -69,6 +72,7 @@ export class NodePlanner {
     const same = kept?.inputs.every((input, at) => input === inputs[at]) === true;
     const planned = same ? kept : { inputs, ...this.#planAddresses(view, known) };
     this.#addresses = planned;
+    const { pods, awaited, closed } = this.#selector.select(view);
     return {
       dataPlane: {
         self: view.self,
@@ -76,7 +80,8 @@ export class NodePlanner {
         peers: this.#peers(gatewayNodes, view.node),
         direct: this.#direct(view.nodes, view.serviceCidrs),
         addresses: planned.addresses,
-        pods: this.#selector.select(view).pods,
+        pods,
+        unknownPods: this.#unknownPods(view.nodes.get(view.node)?.podCidrs, awaited, closed),
       },
       versions: this.#versions(egressIps),
       holders: planned.holders,

@@ -7,7 +7,7 @@
 import { formatAddress } from '../../../policy/address.ts';
 import { formatCidr, hostCidr } from '../../../policy/cidr.ts';
 import type { Address, Cidr } from '../../../policy/model.ts';
-import type { EgressAddressPlan, NodeDataPlane, TunnelEndpoint } from '../dataPlane.ts';
+import type { EgressAddressPlan, NodeDataPlane, TunnelEndpoint, UnknownPods } from '../dataPlane.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { GatewayNode } from '../gatewayNode.ts';
 import { compareRights, type Holding } from '../ownership/messages.ts';
@@ -66,6 +66,7 @@ export function planNode(view: AgentView, selection: PodSelection, known: KnownA
       direct: directNetworks(view),
       addresses: addresses.toSorted((a, b) => compareAddresses(a.address, b.address)),
       pods: selection.pods,
+      unknownPods: unknownPods(view.nodes.get(view.node)?.podCidrs, selection.awaited, selection.closed),
     },
     versions,
     holders,
@@ -138,6 +139,14 @@ export function planAddress(
 export function peerOf(gateway: GatewayNode): readonly TunnelEndpoint[] {
   if (gateway.underlay === undefined) return [];
   return [{ node: gateway.name, address: gateway.underlay.address, mac: gateway.underlay.tunnelMac }];
+}
+
+export function unknownPods(
+  networks: readonly Cidr[] = [],
+  awaited: PodSelection['awaited'],
+  closed: PodSelection['closed'],
+): UnknownPods {
+  return { networks, awaited, closed };
 }
 
 /** Traffic that is never touched: to pods, services and every address a node reports. */

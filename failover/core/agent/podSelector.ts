@@ -3,17 +3,23 @@
  * policy that selects it or now could select it did. The answer is that of selectPods; a test compares the two.
  */
 import { formatAddress } from '../../../policy/address.ts';
+import { formatRange } from '../../../policy/cidr.ts';
+import type { AddressRange } from '../../../policy/model.ts';
 import type { Labels } from '../../../policy/selector.ts';
 import type { PodPlan } from '../dataPlane.ts';
+import { unionOf } from '../dataplane/addressRanges.ts';
 import type { EgressIp } from '../egressIp.ts';
 import { changedKeys } from '../remember.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
+import { ClosedDestinations } from './closedDestinations.ts';
 import { PolicyIndex } from './policyIndex.ts';
 import {
+  closedRanges,
   inListedOrder,
   type PodSelection,
   type ProgrammedPolicy,
   planPod,
+  ruledLast,
   selects,
   servingAddresses,
 } from './selectPods.ts';
@@ -25,6 +31,8 @@ interface Selected {
   readonly nodeLabels: Labels;
   readonly uids: readonly string[];
   readonly plans: readonly PodPlan[];
+  /** See `PodSelection.awaited`. */
+  readonly awaited: readonly AddressRange[];
   readonly wanted: readonly string[];
 }
 
@@ -38,9 +46,10 @@ export class PodSelector {
   /** Policy uid → its egress IPs by name. */
   readonly #egressIps = new Map<string, Map<string, EgressIp>>();
   readonly #programmed = new Map<string, ProgrammedPolicy>();
+  readonly #closed = new ClosedDestinations();
   #seen: Seen = NOTHING;
   #pods: ReadonlyMap<string, Selected> = new Map();
-  #selection: PodSelection = { pods: [], selected: new Map(), wanted: new Set() };
+  #selection: PodSelection = { pods: [], awaited: [], closed: [], selected: new Map(), wanted: new Set() };
 
   /** The same object while nothing about it changed. */
   select(view: AgentView): PodSelection {
@@ -61,9 +70,16 @@ export class PodSelector {
       changed ||= !keeps;
     }
     this.#seen = { egressIps: view.egressIps, policies: view.policies, pods: view.pods };
-    if (!changed && this.#pods.size > 0) return this.#selection;
+    const closed = this.#closed.union();
+    if (!changed && this.#pods.size > 0) {
+      if (closed !== this.#selection.closed) this.#selection = { ...this.#selection, closed };
+      return this.#selection;
+    }
     this.#pods = pods;
-    this.#selection = summarize(pods.values());
+    const awaited = unionOf([...pods.values()].flatMap((it) => it.awaited));
+    const { awaited: before } = this.#selection;
+    const same = awaited.map(formatRange).join() === before.map(formatRange).join();
+    this.#selection = { ...summarize(pods.values()), awaited: same ? before : awaited, closed };
     return this.#selection;
   }
 
@@ -89,7 +105,9 @@ export class PodSelector {
       if (own.length === 0) this.#egressIps.delete(uid);
       if (policy === undefined || own.length === 0) this.#programmed.delete(uid);
       else this.#programmed.set(uid, { policy, egressIps: inListedOrder(policy, own) });
-      this.#index.set(uid, this.#programmed.get(uid)?.policy);
+      const programmed = this.#programmed.get(uid)?.policy;
+      this.#index.set(uid, programmed);
+      this.#closed.set(uid, programmed);
     }
     return touched;
   }
@@ -112,6 +130,7 @@ export class PodSelector {
       nodeLabels,
       uids: programmed.map(({ policy }) => policy.ref.uid),
       plans,
+      awaited: pod.addresses.length > 0 ? [] : closedRanges(programmed.map(({ policy }) => policy)),
       wanted: plans.flatMap(({ routes }) => routes.flatMap(servingAddresses).map(formatAddress)),
     };
   }
@@ -123,7 +142,7 @@ function sameForPods(a: EgressIp, b: EgressIp): boolean {
   return a.policies.every(({ uid }, at) => uid === b.policies[at]?.uid);
 }
 
-function summarize(pods: Iterable<Selected>): PodSelection {
+function summarize(pods: Iterable<Selected>): Omit<PodSelection, 'awaited' | 'closed'> {
   const selected = new Map<string, number>();
   const wanted = new Set<string>();
   const plans: PodPlan[] = [];
@@ -132,5 +151,5 @@ function summarize(pods: Iterable<Selected>): PodSelection {
     for (const name of pod.wanted) wanted.add(name);
     plans.push(...pod.plans);
   }
-  return { pods: plans, selected, wanted };
+  return { pods: ruledLast(plans), selected, wanted };
 }

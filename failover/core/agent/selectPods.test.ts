@@ -5,7 +5,7 @@ import type { Address, Policy } from '../../../policy/model.ts';
 import type { PodAction } from '../dataPlane.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
-import { selectPods } from './selectPods.ts';
+import { type PodSelection, selectPods } from './selectPods.ts';
 
 const POOL_FIRST = 0xcb007164n; // 203.0.113.100
 const egress = (of: number): Address => makeAddress(4, POOL_FIRST + BigInt(of));
@@ -55,11 +55,17 @@ function podsOf(count: number): readonly LocalPod[] {
 }
 
 /** The one action of each pod, by the pod's address. */
-function actions(
+function actions(...args: Parameters<typeof select>): ReadonlyMap<string, PodAction | undefined> {
+  return new Map(
+    select(...args).pods.map(({ address, routes: [route] }) => [formatAddress(address), route?.action]),
+  );
+}
+
+function select(
   egressIps: readonly EgressIp[],
   pods: readonly LocalPod[],
   change: Partial<Policy> = {},
-): ReadonlyMap<string, PodAction | undefined> {
+): PodSelection {
   const view: AgentView = {
     node: 'self',
     self: { node: 'self', address: makeAddress(4, 1n), mac: '02:53:00:00:00:01' },
@@ -72,10 +78,7 @@ function actions(
     gatewayNodes: new Map(),
     serviceCidrs: [],
   };
-  const selection = selectPods(view);
-  return new Map(
-    selection.pods.map(({ address, routes: [route] }) => [formatAddress(address), route?.action]),
-  );
+  return selectPods(view);
 }
 
 function chosen(action: PodAction | undefined): string {
@@ -152,5 +155,47 @@ describe('connections stay', () => {
     { failureMode: 'Open', kind: 'direct' },
   ] as const)('with none while there is no gateway: $failureMode', ({ failureMode, kind }) => {
     expect(only([egressIp(0, false)], one, { failureMode })).toEqual({ kind });
+  });
+});
+
+describe('a pod whose address is not known yet', () => {
+  const [placed, ...others] = podsOf(3);
+  const coming = others.map((pod) => ({ ...pod, addresses: [] }));
+  const pods = placed === undefined ? [] : [placed, ...coming];
+  const everything = [{ family: 4, first: 0n, last: 0xffff_ffffn }];
+  const closedTo = [makeCidr(4, 0n, 1), makeCidr(4, 0x8000_0000n, 2)];
+
+  test('is awaited where its policy leads, in one range if it can be', () => {
+    const { awaited, closed } = select([egressIp(0)], pods, { destinations: closedTo });
+    const union = [{ family: 4, first: 0n, last: 0xbfff_ffffn }];
+    expect({ awaited, closed }).toEqual({ awaited: union, closed: union });
+  });
+
+  test('is not awaited where nothing selects it, but somebody else might come', () => {
+    const strangers = pods.map((pod) => ({ ...pod, labels: {} }));
+    expect(select([egressIp(0)], strangers)).toMatchObject({ awaited: [], closed: everything });
+  });
+
+  test('is not awaited under a policy that lets its pods leave with the address of their node', () => {
+    expect(select([egressIp(0)], pods, { failureMode: 'Open' })).toMatchObject({ awaited: [], closed: [] });
+  });
+
+  test('is awaited while no gateway is left, for it is refused then', () => {
+    expect(select([egressIp(0, false)], pods)).toMatchObject({ awaited: everything });
+  });
+
+  test('is known with no routes where no policy selects it, before all that one selects', () => {
+    const stranger = {
+      ...podsOf(1)[0],
+      namespace: 'default',
+      name: 'zzz',
+      labels: {},
+      addresses: [makeAddress(4, 9n)],
+    };
+    const { pods: plans } = select([egressIp(0)], [...podsOf(1), stranger]);
+    expect(plans.map(({ address, routes }) => [address.value, routes.length])).toEqual([
+      [9n, 0],
+      [0x0a000000n, 1],
+    ]);
   });
 });

@@ -4,16 +4,22 @@
  * who won a conflict, the same on every node.
  */
 import { formatAddress } from '../../../policy/address.ts';
-import type { Address, Family, Policy } from '../../../policy/model.ts';
+import type { Address, AddressRange, Family, Policy } from '../../../policy/model.ts';
 import { flattenRoutes } from '../../../policy/precedence.ts';
 import { matchesSelector } from '../../../policy/selector.ts';
 import type { PodAction, PodPlan, PodRoute } from '../dataPlane.ts';
+import { unionOf } from '../dataplane/addressRanges.ts';
 import type { EgressIp } from '../egressIp.ts';
 import { rendezvousWeight } from '../rendezvous.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
 
 export interface PodSelection {
+  /** All that have an address; of two with the same one, what a policy selects comes later. */
   readonly pods: readonly PodPlan[];
+  /** Destinations that policies with `failureMode: Closed` rule for pods whose address is not known yet. */
+  readonly awaited: readonly AddressRange[];
+  /** Destinations that any of those policies rules. */
+  readonly closed: readonly AddressRange[];
   /** Policy uid → how many pods of this node it selects. */
   readonly selected: ReadonlyMap<string, number>;
   /** Egress IPs (by text) that some pod of this node is served by. */
@@ -25,12 +31,13 @@ export function selectPods(view: AgentView): PodSelection {
   const programmed = programmedPolicies(view);
   const nodeLabels = view.nodes.get(view.node)?.labels ?? {};
   const pods: PodPlan[] = [];
+  const awaited: AddressRange[] = [];
   const selected = new Map<string, number>();
   const wanted = new Set<string>();
   for (const pod of view.pods.values()) {
     const namespaceLabels = view.namespaces.get(pod.namespace) ?? {};
     const policies = programmed.filter(({ policy }) => selects(policy, pod, { namespaceLabels, nodeLabels }));
-    if (policies.length === 0) continue;
+    if (pod.addresses.length === 0) awaited.push(...closedRanges(policies.map(({ policy }) => policy)));
     for (const { policy } of policies) {
       selected.set(policy.ref.uid, (selected.get(policy.ref.uid) ?? 0) + 1);
     }
@@ -39,16 +46,30 @@ export function selectPods(view: AgentView): PodSelection {
       for (const serving of plan.routes.flatMap(servingAddresses)) wanted.add(formatAddress(serving));
     }
   }
-  return { pods, selected, wanted };
+  const closed = programmed.flatMap(({ policy }) => closedRanges([policy]));
+  return { pods: ruledLast(pods), awaited: unionOf(awaited), closed: unionOf(closed), selected, wanted };
 }
 
 /** One for each address of a pod that all of `policies` select. */
 export function planPod(pod: LocalPod, policies: readonly ProgrammedPolicy[]): readonly PodPlan[] {
-  if (policies.length === 0) return [];
-  const routes = routesOf(pod, policies);
-  return pod.addresses
-    .map((address) => ({ address, routes: routes.filter(({ range }) => range.family === address.family) }))
-    .filter((plan) => plan.routes.length > 0);
+  const routes = policies.length === 0 ? [] : routesOf(pod, policies);
+  return pod.addresses.map((address) => ({
+    address,
+    routes: routes.filter(({ range }) => range.family === address.family),
+  }));
+}
+
+/** A pod on its way out may still have the address of another: in doubt what a policy says holds. */
+export function ruledLast(pods: readonly PodPlan[]): readonly PodPlan[] {
+  const [free, ruled] = [true, false].map((none) => pods.filter((it) => (it.routes.length === 0) === none));
+  return [...(free ?? []), ...(ruled ?? [])];
+}
+
+/** What pods that all of these select must not reach with the address of a node. */
+export function closedRanges(policies: readonly Policy[]): readonly AddressRange[] {
+  return flattenRoutes(policies).flatMap(({ range, policy }) =>
+    policy !== 'direct' && policy.failureMode === 'Closed' ? [range] : [],
+  );
 }
 
 export function servingAddresses({ action }: PodRoute): readonly Address[] {

@@ -6,17 +6,20 @@ import type { Elements } from './kernelState.ts';
 
 /** The kernel refuses overlapping intervals and joins neighbours when it lists them: so neither is left. */
 export function mergedRanges(cidrs: readonly Cidr[], family: Family): Elements {
-  const ranges = cidrs
-    .filter((it) => it.family === family)
-    .map(cidrRange)
-    .toSorted((a, b) => (a.first < b.first ? -1 : 1));
+  const ranges = cidrs.filter((it) => it.family === family).map(cidrRange);
+  return new Map(unionOf(ranges).map((range) => [formatRange(range), '']));
+}
+
+/** The same addresses in as few ranges as there can be, sorted, those of IPv4 first. */
+export function unionOf(ranges: readonly AddressRange[]): readonly AddressRange[] {
+  const sorted = ranges.toSorted((a, b) => a.family - b.family || (a.first < b.first ? -1 : 1));
   const merged: AddressRange[] = [];
-  for (const range of ranges) {
+  for (const range of sorted) {
     const before = merged.at(-1);
-    if (before === undefined || range.first > before.last + 1n) merged.push(range);
+    if (before?.family !== range.family || range.first > before.last + 1n) merged.push(range);
     else if (range.last > before.last) merged[merged.length - 1] = { ...before, last: range.last };
   }
-  return new Map(merged.map((range) => [formatRange(range), '']));
+  return merged;
 }
 
 export function isWholeFamily({ family, first, last }: AddressRange): boolean {

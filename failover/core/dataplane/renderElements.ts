@@ -11,6 +11,7 @@ import { allocateIndices, type Indices, indexOf, returnMark, SELF_INDEX } from '
 import { addressInputs, egressMarks, renderAddress } from './renderAddresses.ts';
 import { asElements, collect, type NamedElement, type Rendered } from './rendered.ts';
 import { renderPod } from './renderRoutes.ts';
+import { renderUnknown } from './renderUnknown.ts';
 import { gatewayMark, macNumber } from './tunnelMac.ts';
 
 /**
@@ -24,6 +25,7 @@ export function renderElements(plan: NodeDataPlane, current: KernelState): Kerne
   const { elements, chains } = collect([
     renderDirect(plan.direct),
     renderMesh(plan, indices),
+    renderUnknown(plan.unknownPods),
     ...[...addresses.values()].map(renderAddress),
     // Where two pods have one address, the later one has it: the other is on its way out.
     ...new Map(plan.pods.map((pod) => [formatAddress(pod.address), renderPod(pod, marks)])).values(),

@@ -7,23 +7,22 @@ import { formatRange } from '../../../policy/cidr.ts';
 import type { Address, AddressRange, Family } from '../../../policy/model.ts';
 import type { PodAction, PodPlan } from '../dataPlane.ts';
 import { isWholeFamily } from './addressRanges.ts';
-import { contentHash } from './contentHash.ts';
 import { WORDS } from './familyWords.ts';
 import { ofFamily } from './kernelState.ts';
 import type { EgressMark } from './renderAddresses.ts';
-import { type NamedChain, NOTHING_RENDERED, type Rendered } from './rendered.ts';
+import type { NamedChain, Rendered } from './rendered.ts';
+import { routesChain } from './routesChain.ts';
 
 /** @param marks of the egress IPs, by name */
 export function renderPod({ address, routes }: PodPlan, marks: ReadonlyMap<string, EgressMark>): Rendered {
   const ruled = routes.filter(
     ({ range, action }) => range.family === address.family && action.kind !== 'direct',
   );
-  if (ruled.length === 0) return NOTHING_RENDERED;
   const parts = ruled.map(({ range, action }) => ({ range, ...renderAction(action, range.family, marks) }));
   const [whole] = parts.filter(({ range }) => isWholeFamily(range));
   const top =
     whole === undefined
-      ? chainOf(destinationRules(address.family, parts))
+      ? routesChain(destinationRules(address.family, parts))
       : targetChain(whole.verdict, parts);
   const chains = new Map([...parts.flatMap((it) => it.chains), top]);
   return {
@@ -47,6 +46,7 @@ interface RenderedAction {
   readonly chains: readonly NamedChain[];
 }
 
+const UNRULED = 'goto unruled';
 const REFUSED: RenderedAction = { verdict: 'goto refuse', chains: [] };
 
 /**
@@ -68,13 +68,13 @@ function renderAction(
         return found === undefined ? [] : [{ name, ...found }];
       });
   const kept = known(action.keeps ?? action.addresses).map(({ name, mark }) => `${name} : ${mark}`);
-  const stay = chainOf([
+  const stay = routesChain([
     ...(kept.length === 0
       ? []
       : [`meta mark set ct reply ${WORDS[family].ip} daddr map { ${kept.join(', ')} } goto steer`]),
     'ct status confirmed goto ended',
   ]);
-  const chain = chainOf([
+  const chain = routesChain([
     `jump ${stay[0]}`,
     newConnectionRule(known(action.addresses).filter(({ isReady }) => isReady)),
   ]);
@@ -89,21 +89,18 @@ function newConnectionRule(ready: readonly EgressMark[]): string {
   return `meta mark set numgen random mod ${ready.length} map { ${choices} } goto steer`;
 }
 
-/** One look-up, however many destinations: every packet of the pod makes it. */
+/** One look-up, however many destinations: every packet of the pod makes it. A pod without any is known, and no more. */
 function destinationRules(
   family: Family,
   parts: readonly (RenderedAction & { readonly range: AddressRange })[],
 ): readonly string[] {
+  if (parts.length === 0) return [UNRULED];
   const verdicts = parts.map(({ range, verdict }) => `${formatRange(range)} : ${verdict}`);
-  return [`${WORDS[family].ip} daddr vmap { ${verdicts.join(', ')} }`, 'goto unruled'];
+  return [`${WORDS[family].ip} daddr vmap { ${verdicts.join(', ')} }`, UNRULED];
 }
 
 /** The chain itself that a verdict goes to. */
 function targetChain(verdict: string, parts: readonly RenderedAction[]): NamedChain {
   const name = verdict.replace('goto ', '');
-  return parts.flatMap(({ chains }) => chains).find(([it]) => it === name) ?? chainOf([verdict]);
-}
-
-function chainOf(rules: readonly string[]): NamedChain {
-  return [`routes_${contentHash(rules.join('\n'))}`, rules];
+  return parts.flatMap(({ chains }) => chains).find(([it]) => it === name) ?? routesChain([verdict]);
 }

@@ -55,6 +55,11 @@ const step = fc.oneof(
     nodes: fc.uniqueArray(fc.constantFrom(...NODES.slice(1))),
   }),
   fc.record({ kind: fc.constant('direct' as const), networks: fc.array(fc.nat(4), { maxLength: 4 }) }),
+  fc.record({
+    kind: fc.constant('unknown-pods' as const),
+    awaited: fc.uniqueArray(fc.nat(2)),
+    closed: fc.uniqueArray(fc.nat(2)),
+  }),
   fc.record({ kind: fc.constant('restart' as const) }),
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -126,6 +131,21 @@ function change(plan: NodeDataPlane, action: Step): NodeDataPlane {
       return { ...plan, peers: action.nodes.map(endpoint) };
     case 'direct':
       return { ...plan, direct: action.networks.map((it) => makeCidr(4, BigInt(it) << 24n, 8)) };
+    case 'unknown-pods': {
+      const networks = [makeCidr(4, 0x0af40000n, 24), makeCidr(6, SIX, 64)];
+      const ranges = (of: readonly number[]): readonly AddressRange[] =>
+        of.flatMap((it) =>
+          ([4, 6] as const).map((family) => ({
+            family,
+            first: BigInt(it) * 16n,
+            last: BigInt(it) * 16n + 7n,
+          })),
+        );
+      return {
+        ...plan,
+        unknownPods: { networks, awaited: ranges(action.awaited), closed: ranges(action.closed) },
+      };
+    }
     case 'restart':
       return plan;
     default:

@@ -20,6 +20,7 @@ import {
 import { chooseIndices, renderDirect, renderMesh } from './renderElements.ts';
 import { collect, type Rendered } from './rendered.ts';
 import { namedBy, renderPod } from './renderRoutes.ts';
+import { renderUnknown } from './renderUnknown.ts';
 
 interface PodInput {
   readonly plan: PodPlan;
@@ -138,7 +139,9 @@ function compareWhole(
 ): PartsChange {
   const direct = before?.direct === plan.direct;
   const mesh = before !== undefined && indices.nodes === next.nodes && sameMesh(before, plan);
+  const unknown = before !== undefined && before.unknownPods === plan.unknownPods;
   const parts = (of: NodeDataPlane, nodes: Indices): readonly Rendered[] => [
+    ...(unknown ? [] : [renderUnknown(of.unknownPods)]),
     ...(direct ? [] : [renderDirect(of.direct)]),
     ...(mesh ? [] : [renderMesh(of, nodes)]),
   ];

@@ -17,6 +17,7 @@ import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCom
 import { CONTENT_CHAIN, GRANULE_MAPS, MANAGED, TABLE } from './kernelState.ts';
 import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG } from './marks.ts';
 import { limitChains, limitSets } from './portLimits.ts';
+import { NOBODY } from './renderUnknown.ts';
 
 export const TUNNEL_DEVICE = 'egress0';
 
@@ -27,6 +28,7 @@ export const INET_COUNTERS = [
   'unsolicited',
   'refused',
   'ended',
+  'held',
   'exhausted',
   'unknown_peer',
 ] as const;
@@ -122,6 +124,8 @@ function inetTable({ uplink, uplinkMtu, self, tunnelPort, tunnelVni }: StaticOpt
   const inside = `${underlay.ip} saddr ${formatAddress(self)} udp dport ${tunnelPort}`;
   const innerMtu = uplinkMtu - tunnelOverhead(self.family);
   return `${counterDeclarations(INET_COUNTERS)}
+  set attended { type nf_proto; flags timeout;
+  }
   chain tunnel_in { type filter hook prerouting priority raw;
     iifname "${TUNNEL_DEVICE}" goto from_tunnel
     iifname "${uplink}" ${outside} goto outer${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} goto to_egress${suffix}`)}
@@ -169,7 +173,7 @@ function sourceChains(): string {
     ct state untracked return${each(({ ip, suffix }) => `${tunnel} ${ip} daddr @egress_ips${suffix} ct state new,invalid counter name unsolicited drop`)}
     ${tunnel} return
     ct direction reply return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}
-    fib daddr type != unicast return${each(({ ip, suffix }) => `${ip} saddr vmap @pods${suffix}`)}
+    fib daddr type != unicast return${each(({ ip, suffix }) => `${ip} saddr vmap @pods${suffix}`)}${each(({ ip, suffix, family }) => `${ip} saddr & ${NOBODY[family]} vmap @pods${suffix}`)}
     goto unruled
   }
   chain unruled {${each(({ ip, suffix }) => `ct reply ${ip} daddr @egress_ips${suffix} goto ended`)}
@@ -186,6 +190,9 @@ function sourceChains(): string {
   }
   chain refuse {
     counter name refused goto reject_it
+  }
+  chain hold {
+    counter name held drop
   }
   chain ended {
     counter name ended goto reject_it
@@ -223,6 +230,12 @@ function netdevTable(): string {
     counter name no_holder drop
   }`;
 }
+
+/** How long a word that somebody attends to the node holds: a pod that nobody has heard of takes longer to start. */
+export const ATTENDED_SECONDS = 3;
+export const LEAVE_COMMAND = `flush set inet ${TABLE} attended\n`;
+/** In one transaction: nft 1.0.6 does not refresh an element that it adds again. */
+export const ATTEND_COMMANDS = `${LEAVE_COMMAND}add set inet ${TABLE} attended { type nf_proto; flags timeout; elements = { ${['ipv4', 'ipv6'].map((it) => `${it} timeout ${ATTENDED_SECONDS}s`).join(', ')} }; }\n`;
 
 /** The rule of the tunnel's routing table: marks with ROUTE_FLAG. */
 export const TUNNEL_TABLE = { table: 7777, preference: 77, mark: ROUTE_FLAG } as const;
