@@ -2,7 +2,6 @@
  * What selectPods.ts decides, kept up with one view after the other: a pod is looked at again when it changed, or when a
  * policy that selects it or now could select it did. The answer is that of selectPods; a test compares the two.
  */
-import { formatAddress } from '../../../policy/address.ts';
 import { formatRange } from '../../../policy/cidr.ts';
 import type { AddressRange } from '../../../policy/model.ts';
 import type { Labels } from '../../../policy/selector.ts';
@@ -21,7 +20,7 @@ import {
   planPod,
   ruledLast,
   selects,
-  servingAddresses,
+  wantedBy,
 } from './selectPods.ts';
 
 /** A pod as it was looked at, and what came out. */
@@ -131,7 +130,7 @@ export class PodSelector {
       uids: programmed.map(({ policy }) => policy.ref.uid),
       plans,
       awaited: pod.addresses.length > 0 ? [] : closedRanges(programmed.map(({ policy }) => policy)),
-      wanted: plans.flatMap(({ routes }) => routes.flatMap(servingAddresses).map(formatAddress)),
+      wanted: wantedBy(pod, programmed),
     };
   }
 }

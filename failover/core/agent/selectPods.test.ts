@@ -184,6 +184,12 @@ describe('a pod whose address is not known yet', () => {
     expect(select([egressIp(0, false)], pods)).toMatchObject({ awaited: everything });
   });
 
+  test('has ports asked for already', () => {
+    const { wanted, pods: plans } = select([egressIp(0)], coming);
+    expect([...wanted]).toEqual([nameOf(0)]);
+    expect(plans).toEqual([]);
+  });
+
   test('is known with no routes where no policy selects it, before all that one selects', () => {
     const stranger = {
       ...podsOf(1)[0],

@@ -22,7 +22,7 @@ export interface PodSelection {
   readonly closed: readonly AddressRange[];
   /** Policy uid → how many pods of this node it selects. */
   readonly selected: ReadonlyMap<string, number>;
-  /** Egress IPs (by text) that some pod of this node is served by. */
+  /** Egress IPs (by text) that some pod of this node is served by, or will be as soon as it has an address. */
   readonly wanted: ReadonlySet<string>;
 }
 
@@ -41,10 +41,8 @@ export function selectPods(view: AgentView): PodSelection {
     for (const { policy } of policies) {
       selected.set(policy.ref.uid, (selected.get(policy.ref.uid) ?? 0) + 1);
     }
-    for (const plan of planPod(pod, policies)) {
-      pods.push(plan);
-      for (const serving of plan.routes.flatMap(servingAddresses)) wanted.add(formatAddress(serving));
-    }
+    pods.push(...planPod(pod, policies));
+    for (const name of wantedBy(pod, policies)) wanted.add(name);
   }
   const closed = programmed.flatMap(({ policy }) => closedRanges([policy]));
   return { pods: ruledLast(pods), awaited: unionOf(awaited), closed: unionOf(closed), selected, wanted };
@@ -72,8 +70,16 @@ export function closedRanges(policies: readonly Policy[]): readonly AddressRange
   );
 }
 
-export function servingAddresses({ action }: PodRoute): readonly Address[] {
-  return action.kind === 'egress' ? action.addresses : [];
+/**
+ * Egress IPs by text. A node's first pod needs ports, which take a round through the API: they are asked for as soon as the pod
+ * is known, and not only when its address is.
+ */
+export function wantedBy(pod: LocalPod, policies: readonly ProgrammedPolicy[]): readonly string[] {
+  if (policies.length === 0) return [];
+  const families = new Set(pod.addresses.map(({ family }) => family));
+  return routesOf(pod, policies)
+    .filter(({ range }) => families.size === 0 || families.has(range.family))
+    .flatMap(({ action }) => (action.kind === 'egress' ? action.addresses.map(formatAddress) : []));
 }
 
 export interface ProgrammedPolicy {
