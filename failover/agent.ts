@@ -60,7 +60,7 @@ async function run(config: AgentConfig): Promise<void> {
   if (seen.kind === 'refused') return giveUp([seen.error]);
   const { uplink } = seen.value;
   const token = randomBytes(TOKEN_BYTES);
-  const dataPlane = openDataPlane(config, { uplink, token, logger });
+  const dataPlane = await openDataPlane(config, { uplink, token, logger });
   const problems = await dataPlane.selfTest();
   if (problems.length > 0) return giveUp(problems);
 
@@ -133,13 +133,17 @@ async function run(config: AgentConfig): Promise<void> {
   logger.info('watching', { uplink, port: health.port, versions });
 }
 
-function openDataPlane(
+/** After a boot the first thing is to hold what this node held before. */
+async function openDataPlane(
   config: AgentConfig,
   { uplink, token, logger }: { readonly uplink: string; readonly token: Uint8Array; readonly logger: Logger },
-): KernelDataPlane {
+): Promise<KernelDataPlane> {
   const onFastRoutes = (fast: FastRoutes): void => logger.info('the fast path', describeFast(fast));
   const { warn } = logger;
-  return createKernelDataPlane({ ...config, uplink, self: config.nodeAddress, token, onFastRoutes, warn });
+  const self = config.nodeAddress;
+  const dataPlane = createKernelDataPlane({ ...config, uplink, self, token, onFastRoutes, warn });
+  await dataPlane.holdAtBoot();
+  return dataPlane;
 }
 
 /** A list must never stand before a renewal of the Lease, and one that takes longer than a third of it is lost. */

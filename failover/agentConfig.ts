@@ -45,6 +45,8 @@ export interface AgentConfig {
   readonly serviceCidrs: readonly Cidr[];
   /** Where /proc/sys/net can be written. SYSCTL_DIR, default /proc/sys/net. */
   readonly sysctlDir: string;
+  /** Where what is to be held after the next boot is kept, on the node's disk. STATE_DIR, default empty: nowhere. */
+  readonly stateDir: string;
   /** UDP port of the tunnel, the same on every node, not the CNI's. TUNNEL_PORT, default 4790. */
   readonly tunnelPort: number;
   /** VXLAN network identifier of the tunnel, 1..16777215. TUNNEL_VNI, default 7777. */
@@ -78,6 +80,7 @@ export function readAgentConfig(
       peerPort: reader.integer('PEER_PORT', { min: 1, max: 65_535, fallback: 4792 }),
       serviceCidrs: reader.cidrs('SERVICE_CIDRS', ''),
       sysctlDir: reader.text('SYSCTL_DIR', '/proc/sys/net'),
+      stateDir: reader.text('STATE_DIR', ''),
       tunnelPort: reader.integer('TUNNEL_PORT', { min: 1, max: 65_535, fallback: 4790 }),
       tunnelVni: reader.integer('TUNNEL_VNI', { min: 1, max: VNI_MAX, fallback: 7777 }),
     };

@@ -6,6 +6,8 @@ import { type Environment, readEnv } from '../runtime/readEnv.ts';
 export interface CleanupConfig {
   /** LOG_LEVEL, default info. */
   readonly logLevel: LogLevel;
+  /** Where agents keep what is to be held after a boot: it goes as well. STATE_DIR, default empty: nothing is looked for. */
+  readonly stateDir: string;
   /** Where the kubelet asks whether the node is clear, 0..65535, while the program stays. METRICS_PORT, default 9092. */
   readonly metricsPort: number;
 }
@@ -16,6 +18,7 @@ export function readCleanupConfig(
 ): Result<CleanupConfig, readonly string[]> {
   return readEnv(env, (reader) => ({
     logLevel: reader.choice('LOG_LEVEL', LOG_LEVELS, 'info'),
+    stateDir: reader.text('STATE_DIR', ''),
     metricsPort: reader.integer('METRICS_PORT', { min: 0, max: 65_535, fallback: 9092 }),
   }));
 }

@@ -34,7 +34,7 @@ import type { FromOwnership, Timeless, ToOwnership } from './ownershipProtocol.t
 /** Between a failed kernel command or report and the next try of it. */
 const RETRY_MS = 500;
 /** Several to each word's time (ATTENDED_SECONDS): a busy node must not look like one that nobody attends to. */
-const ATTEND_MS = 1000;
+const ATTEND_MS = 300;
 /** A stopping agent that could not hand over within this leaves the rest to its session running out. */
 const STOP_DEADLINE_MS = 3000;
 

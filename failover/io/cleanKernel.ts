@@ -2,6 +2,7 @@
  * Takes all that Sallyport put into a node's kernel out of it, whatever process of it did, and whether or not one still runs:
  * for uninstalling. Sysctls stay, as somebody else may rely on them by now.
  */
+import { BOOT_TABLE } from '../core/dataplane/bootRuleset.ts';
 import { GUARD, GUARD_TABLE } from '../core/dataplane/guardRuleset.ts';
 import { TABLE } from '../core/dataplane/kernelState.ts';
 import { ANSWER_TABLE, TUNNEL_DEVICE, TUNNEL_TABLE } from '../core/dataplane/staticRuleset.ts';
@@ -17,7 +18,9 @@ export async function cleanKernel(runner: ToolRunner): Promise<readonly string[]
     await settleAddresses(runner, uplink, () => ({ prepared: new Set(), shown: new Set() }));
   // Added first so that the deletion succeeds where a table is already gone.
   const outcome = await createNftables(runner).run(
-    [`inet ${TABLE}`, `netdev ${TABLE}`, GUARD].map((it) => `table ${it}\ndelete table ${it}\n`).join(''),
+    [`inet ${TABLE}`, `netdev ${TABLE}`, BOOT_TABLE, GUARD]
+      .map((it) => `table ${it}\ndelete table ${it}\n`)
+      .join(''),
   );
   await removeTunnel(runner);
   return outcome.kind === 'ok' ? findLeftovers(runner) : [`nftables: ${outcome.message}`];
@@ -53,7 +56,10 @@ async function findLeftovers(runner: ToolRunner): Promise<readonly string[]> {
   const tables = jsonObjects(nftables).flatMap(({ table }) => jsonObjects([table]));
   return [
     ...tables
-      .filter(({ name }) => name === TABLE || name === GUARD_TABLE)
+      .filter(
+        ({ name, family }) =>
+          [TABLE, GUARD_TABLE].some((it) => it === name) || `${family} ${name}` === BOOT_TABLE,
+      )
       .map(({ family, name }) => `the table ${family} ${name}`),
     ...jsonObjects(links).flatMap(({ ifname }) =>
       ifname === TUNNEL_DEVICE ? [`the device ${TUNNEL_DEVICE}`] : [],

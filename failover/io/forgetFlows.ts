@@ -48,7 +48,7 @@ export interface FlowForgetter {
 export function createFlowForgetter(
   runner: ToolRunner,
   /** Told what went wrong: the next look mends it. */
-  warn: (message: string) => void = () => undefined,
+  warn: (message: string) => void,
 ): FlowForgetter {
   let wanted: NodeDataPlane | undefined;
   let looking: Promise<void> | undefined;

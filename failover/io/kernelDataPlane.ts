@@ -13,6 +13,7 @@ import { parsePressed } from '../core/dataplane/portLimits.ts';
 import { HOLDER_MAPS, holdersIn, indicesIn } from '../core/dataplane/renderElements.ts';
 import { nothingRendered, type RenderedPlan, renderNext } from '../core/dataplane/renderedPlan.ts';
 import { ATTEND_COMMANDS, LEAVE_COMMAND, renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
+import { createBootGate } from './bootGate.ts';
 import { cleanKernel } from './cleanKernel.ts';
 import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
 import { createFlowForgetter } from './forgetFlows.ts';
@@ -34,11 +35,15 @@ export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'>
   readonly fastPath?: boolean;
   /** Hears where the fast path leads, and why it does not, whenever that is another than before. */
   readonly onFastRoutes?: (routes: FastRoutes) => void;
+  /** Where what is to be held after the next boot is kept; default: nowhere. */
+  readonly stateDir?: string;
   /** Hears what went wrong that the next apply mends. */
   readonly warn?: (message: string) => void;
 }
 
 export interface KernelDataPlane extends DataPlane {
+  /** After a boot: holds what was to be held when the node was seen last, until the first plan is applied. */
+  holdAtBoot(): Promise<void>;
   /** The node's routes or routing rules changed: the fast path follows them. */
   routesChanged(): void;
   /** Removes every trace from the kernel, and says what is left. */
@@ -61,7 +66,9 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   let doubted: RenderedPlan | undefined;
   const { uplink, token, fastPath: wanted = false, onFastRoutes: onRoutes = () => undefined } = options;
   const fastPath = createFastPathGround(runner, { uplink, wanted, onRoutes });
-  const flows = createFlowForgetter(runner, options.warn);
+  const { warn = () => undefined } = options;
+  const flows = createFlowForgetter(runner, warn);
+  const boot = createBootGate({ folder: options.stateDir ?? '', runner, nftables, warn });
   const parts: Parts = { runner, tunnel, nftables, session, token, fastPath };
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {
     const made = known === undefined ? await makeGround(parts, doubted) : known;
@@ -70,6 +77,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
     const applied = await applyPlan(parts, plan, made);
     known = applied.known;
     if (known !== undefined && !leadsAlike(made.rendered?.plan, plan)) flows.planned(plan);
+    if (known !== undefined) await boot.planned(plan);
     return applied.outcome;
   };
 
@@ -80,6 +88,7 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
       applying = outcome;
       return outcome;
     },
+    holdAtBoot: () => boot.hold(),
     attend: () => session.run(ATTEND_COMMANDS),
     leave: () => session.run(LEAVE_COMMAND),
     routesChanged() {

@@ -79,6 +79,24 @@ s.on('data', (d) => { console.log('tcp ' + String(d).trim() + ' ' + (Date.now() 
 const u = require('dgram').createSocket('${outside.includes(':') ? 'udp6' : 'udp4'}'); u.on('message', () => { console.log('udp answered'); u.close(); }); u.on('error', (e) => console.log('udp ' + e.code));
 u.connect(8081, '${outside}', () => { const t = setInterval(() => u.send('x'), 100); u.on('close', () => clearInterval(t)); });`;
 
+/** As an agent does, until it is stopped. */
+async function attend(): Promise<{ stop(): void }> {
+  const plane = fixture.plane('w1');
+  expect(await plane.attend()).toEqual({ kind: 'ok' });
+  const timer = setInterval(() => void plane.attend(), ATTENDED_SECONDS * 200);
+  return { stop: () => clearInterval(timer) };
+}
+
+/** What the server says of a connection of p1, while an agent attends. */
+async function seenAttended(outside: string): Promise<string> {
+  const attending = await attend();
+  const program = fixture.lab.program('p1', trying(outside));
+  const said = await program.line(/^tcp/);
+  attending.stop();
+  program.stop();
+  return said;
+}
+
 describe.each(STACKS)('$name', ({ egress, outside, nodes }) => {
   test('the first SYN of a pod that is programmed is answered, with no other sent', async () => {
     await know([], awaiting);
@@ -93,7 +111,7 @@ describe.each(STACKS)('$name', ({ egress, outside, nodes }) => {
 
   test('what a pod sends before its address is known is held, and leaves by the egress IP once it is', async () => {
     await know(['p2'], awaiting);
-    await fixture.plane('w1').attend();
+    const attending = await attend();
     const before = await fixture.counted('w1', 'held');
     const program = fixture.lab.program('p1', trying(outside));
     // One SYN and some datagrams.
@@ -104,13 +122,13 @@ describe.each(STACKS)('$name', ({ egress, outside, nodes }) => {
     expect(await program.line(/^tcp/)).toContain(`from ${egress} `);
     expect(await program.line(/^udp/)).toBe('udp answered');
     expect(leaked()).toBe(others);
+    attending.stop();
     program.stop();
   });
 
   test('while nobody attends to the node who is not known is held, and who is known is not', async () => {
     await know(['p2'], unattended);
-    await fixture.plane('w1').attend();
-    expect(seen(fixture.lab, 'p1', outside)).toContain(`from ${nodes.w1} `);
+    expect(await seenAttended(outside)).toContain(`from ${nodes.w1} `);
     expect(await fixture.plane('w1').leave()).toEqual({ kind: 'ok' });
     const before = leaked();
     expect(seen(fixture.lab, 'p1', outside)).toBe('error timeout');
@@ -120,11 +138,12 @@ describe.each(STACKS)('$name', ({ egress, outside, nodes }) => {
 
   test('what was let through before goes on when nobody attends any more', async () => {
     await know(['p2'], unattended);
-    await fixture.plane('w1').attend();
+    const attending = await attend();
     const source = `const s = require('net').connect(8080, '${outside}'); let n = 0; s.on('data', () => { n += 1; if (n % 10 === 0) console.log('flowing ' + n); });
 s.on('connect', () => setInterval(() => s.write('x'), 20)); s.on('error', (e) => console.log(e.code));`;
     const program = fixture.lab.program('p1', source);
     await program.line(/^flowing/);
+    attending.stop();
     await fixture.plane('w1').leave();
     expect(await program.line(/^/)).toMatch(/^flowing/);
     expect(await program.line(/^/)).toMatch(/^flowing/);
@@ -154,4 +173,47 @@ test('an agent that dies without a word is taken for gone after its last one has
   const before = ruleset();
   await know(['p2'], unattended);
   expect(ruleset()).toBe(before);
+});
+
+describe('after a boot', () => {
+  /** What a power cut leaves of w1: nothing in its kernel, its disk, and pods that start before anybody knows them. */
+  const boot = async () => {
+    await fixture.plane('w1').cleanup();
+    return fixture.restart('w1');
+  };
+
+  test.each(STACKS)(
+    'no pod reaches over $name what policies ruled before, until the first plan says which may',
+    async ({ egress, outside, nodes, pod }) => {
+      await know(['p1', 'p2'], unattended);
+      const booted = await boot();
+      await booted.holdAtBoot();
+      const before = leaked();
+      for (const it of ['p1', 'p2']) expect(seen(fixture.lab, it, outside)).toBe('error timeout');
+      const server = fixture.lab.program('p3', SERVER);
+      await server.line(/ready/);
+      expect(seen(fixture.lab, 'p1', PODS.p3[pod])).toContain(`from ${PODS.p1[pod]} `);
+      expect(leaked()).toBe(before);
+      await know(['p1', 'p2'], unattended);
+      expect(seen(fixture.lab, 'p1', outside)).toContain(`from ${egress} `);
+      expect(seen(fixture.lab, 'p2', outside)).toContain(`from ${nodes.w1} `);
+      expect(fixture.lab.run('w1', 'nft', 'list', 'tables')).not.toContain('sallyport_boot');
+      server.stop();
+    },
+  );
+
+  test('an agent that finds its rules in the kernel holds nothing more', async () => {
+    await know(['p1', 'p2'], unattended);
+    const restarted = await fixture.restart('w1');
+    await restarted.holdAtBoot();
+    expect(seen(fixture.lab, 'p2')).toContain(`from ${NODES.w1} `);
+  });
+
+  test('where no policy closed anything, nothing is held', async () => {
+    await know(['p1', 'p2'], unattended);
+    await know(['p1', 'p2']);
+    const booted = await boot();
+    await booted.holdAtBoot();
+    expect(seen(fixture.lab, 'p2')).toContain(`from ${NODES.w1} `);
+  });
 });

@@ -138,6 +138,7 @@ over containerd /var/lib/containerd
 over cni-state /var/lib/cni
 over log /var/log
 over cni /etc/cni
+over sallyport /var/lib/sallyport
 mask() { echo "$2" >"$D/masks/$1" && mount --bind "$D/masks/$1" "$3"; }
 mkdir -p $D/masks
 for s in ${MASKED_SYSCTLS.join(' ')}; do

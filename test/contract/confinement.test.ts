@@ -95,9 +95,12 @@ describe('pod security', () => {
     ]);
   });
 
-  test("of its node's files an agent has the network's sysctls, and none of its other namespaces", async () => {
+  test("of its node's files an agent has the network's sysctls and a folder of its own, and none of its other namespaces", async () => {
     const { spec } = await templateOf('agent');
-    expect(spec.volumes?.map(({ hostPath }) => hostPath?.path)).toEqual(['/proc/sys/net']);
+    expect(spec.volumes?.map(({ hostPath }) => hostPath?.path)).toEqual([
+      '/proc/sys/net',
+      '/var/lib/sallyport',
+    ]);
     expect(spec).not.toMatchObject({ hostPID: true });
     expect(spec).not.toMatchObject({ hostIPC: true });
   });

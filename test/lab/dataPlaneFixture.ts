@@ -1,4 +1,7 @@
 /** The lab with a real data plane on every node, one egress IP, and the few moves that tests make with it. */
+import { rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 
 import type {
   EgressAddressPlan,
@@ -132,6 +135,10 @@ export interface LabGround {
   readonly fastPath: boolean;
 }
 
+/** Where a node keeps what is to be held after a boot. */
+const stateDirOf = (lab: DataPlaneLab, node: NodeName): string =>
+  path.join(os.tmpdir(), `${lab.prefix(node).at(-1)}-state`);
+
 export interface LabPlane extends KernelDataPlane {
   readonly gate: KernelGate;
 }
@@ -155,7 +162,8 @@ function createLabPlane(
     () => void gate.reassert(),
     () => undefined,
   );
-  const plane = createKernelDataPlane({ ...options, tunnelPort: 4790, tunnelVni: 7777, fastPath });
+  const stateDir = stateDirOf(lab, node);
+  const plane = createKernelDataPlane({ ...options, tunnelPort: 4790, tunnelVni: 7777, fastPath, stateDir });
   const close = async (): Promise<void> => {
     watch.stop();
     announcer.close();
@@ -249,6 +257,7 @@ export function createDataPlaneFixture(name: string, ground: Partial<LabGround> 
     },
     async end() {
       for (const node of planes.values()) await node.cleanup();
+      for (const node of NODE_NAMES) rmSync(stateDirOf(lab, node), { recursive: true, force: true });
       lab.down();
     },
   };

@@ -157,6 +157,10 @@ test('a new pod leaves with the egress IP from its first packet on', async () =>
 
 test('a pod that comes while its agent is frozen leaks nothing, and leaves when the agent is back', async () => {
   cluster.freeze('worker-2', /\/app\/agent\.js/);
+  await until(cluster, 'the agent’s last word to have run out', async () => {
+    const attended = ['nft', 'list', 'set', 'inet', 'sallyport', 'attended'];
+    return !(await cluster.nodeExec('worker-2', attended)).stdout.includes('elements');
+  });
   await createEager('while-frozen', 'worker-2');
   await createEager('stranger', 'worker-2', 'stranger');
   for (const pod of ['while-frozen', 'stranger']) await cluster.waitForPodReady('default', pod);

@@ -232,7 +232,7 @@ function netdevTable(): string {
 }
 
 /** How long a word that somebody attends to the node holds: a pod that nobody has heard of takes longer to start. */
-export const ATTENDED_SECONDS = 3;
+export const ATTENDED_SECONDS = 1;
 export const LEAVE_COMMAND = `flush set inet ${TABLE} attended\n`;
 /** In one transaction: nft 1.0.6 does not refresh an element that it adds again. */
 export const ATTEND_COMMANDS = `${LEAVE_COMMAND}add set inet ${TABLE} attended { type nf_proto; flags timeout; elements = { ${['ipv4', 'ipv6'].map((it) => `${it} timeout ${ATTENDED_SECONDS}s`).join(', ')} }; }\n`;
