@@ -18,8 +18,11 @@ import {
 } from './installedCluster.ts';
 
 const FIRST = '203.0.113.10';
-const SECOND = '203.0.113.11';
+const SECOND = '203.0.113.50';
+const THIRD = '203.0.113.51';
 const NODE_ADDRESSES = { 'worker-1': '203.0.113.21', 'worker-2': '203.0.113.22' } as const;
+/** A SYN that nobody answers is sent again after a second. */
+const WITHOUT_RETRY_MS = 900;
 const EACH = 5;
 const TRAFFIC = { podPush: EACH, serverPush: EACH, udpRate: 50 };
 let installed: InstalledCluster;
@@ -145,6 +148,7 @@ test('a new pod leaves with the egress IP from its first packet on', async () =>
     const heard = await heardFrom(`eager-${at}`);
     console.log(`first packets: ${node}, tries ${heard.tries}, ${heard.ms} ms after its start`);
     expect(heard).toMatchObject({ source: FIRST, tries: 1 });
+    expect(heard.ms).toBeLessThan(WITHOUT_RETRY_MS);
   }
   expect(await leaked()).toBe(0);
   const { seconds, pods } = await podWaits('worker-1');
@@ -200,11 +204,11 @@ describe('connections of running pods', () => {
   test('stay when an IP is added; when theirs is removed or the policy deleted they are reset', async () => {
     await cluster.kubectl(['delete', 'cegp', 'p', '--wait', '--timeout=30s']);
     const before = await startPodTraffic(cluster, 'busy', TRAFFIC);
-    await give('q', 'busy', [SECOND, '203.0.113.12']);
+    await give('q', 'busy', [SECOND, THIRD]);
     const more = await before.snapshot();
     expect(more.podPush).toMatchObject({ alive: EACH, reset: 0 });
     expect(more.serverPush).toMatchObject({ alive: EACH, reset: 0 });
-    await give('q', 'busy', ['203.0.113.12']);
+    await give('q', 'busy', [THIRD]);
     const report = await expectEnded(before);
     expect(Object.keys(report.serverPush.sources)).toEqual([SECOND]);
     const after = await startPodTraffic(cluster, 'busy', TRAFFIC);
