@@ -1,6 +1,15 @@
 /** The hook of docs/cli.md, as it stands there, in a real git repository: what may be committed, and what a person then reads. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -170,4 +179,16 @@ test('the hook that the framework is told of is the one of the docs, and runs wi
     encoding: 'utf8',
   });
   expect(ended).toMatchObject({ status: 1, stdout: expect.stringContaining('(pool-overlap)') });
+});
+
+/** As the framework installs a hook: it runs npm pack in a clone, and installs the file whose name was printed. */
+test('npm pack says nothing but the name of its file, in which the command is', () => {
+  const clone = path.join(folder, 'clone');
+  const left = new Set(['.git', 'node_modules', 'dist'].map((name) => path.join(ROOT, name)));
+  cpSync(ROOT, clone, { recursive: true, filter: (source) => !left.has(source) });
+  symlinkSync(path.join(ROOT, 'node_modules'), path.join(clone, 'node_modules'));
+  const packed = spawnSync('npm', ['pack'], { cwd: clone, env, encoding: 'utf8' });
+  expect(packed.stdout).toMatch(/^sallyport-[\d.]+\.tgz\n$/);
+  const listed = execFileSync('tar', ['tzf', path.join(clone, packed.stdout.trim())], { encoding: 'utf8' });
+  expect(listed.split('\n')).toContain('package/dist/sallyport.js');
 });
