@@ -53,6 +53,16 @@ describe.each(Object.entries(WRITES))('%s', (_name, write) => {
   });
 });
 
+test('a request that was answered leaves no timer behind', async () => {
+  const patient = createRestClient(server.access);
+  await patient.get(CONFIG_MAPS);
+  const timers = (): number => process.getActiveResourcesInfo().filter((it) => it === 'Timeout').length;
+  const before = timers();
+  for (let at = 0; at < 20; at += 1) await patient.get(CONFIG_MAPS);
+  expect(timers()).toBe(before);
+  await patient.close();
+});
+
 test('a create whose answer was lost did happen: it must be read back', async () => {
   server.intercept(({ method }) => (method === 'POST' ? { kind: 'lose-answer' } : undefined));
   expect((await client.create(CONFIG_MAPS, configMap('lost'))).kind).toBe('unknown');

@@ -75,11 +75,12 @@ export function createRestClient(access: ClusterAccess, options: RestClientOptio
   }: Call): Promise<KubeOutcome<unknown>> => {
     // Outside the try: a value that JSON cannot carry is a programmer error, not a network that failed.
     const text = body === undefined ? undefined : JSON.stringify(body);
+    const deadline = startDeadline(deadlineMs);
     try {
       const answer = await request(`${access.server}${path}${renderQuery(query)}`, {
         method,
         dispatcher: pool,
-        signal: AbortSignal.timeout(deadlineMs),
+        signal: deadline.signal,
         headers: headers(text === undefined ? undefined : contentType),
         ...(text === undefined ? {} : { body: text }),
       });
@@ -87,6 +88,8 @@ export function createRestClient(access: ClusterAccess, options: RestClientOptio
     } catch (thrown) {
       const error = errorFromThrown(thrown);
       return settle({ kind: method === 'GET' || neverSent(error) ? 'refused' : 'unknown', error });
+    } finally {
+      deadline.end();
     }
   };
 
@@ -122,6 +125,16 @@ export function createRestClient(access: ClusterAccess, options: RestClientOptio
       await Promise.all([pool.destroy(), watches.destroy()]);
     },
   };
+}
+
+/** Ends with its request: AbortSignal.timeout goes on until its time is over, and then makes an error that nobody reads. */
+function startDeadline(ms: number): { readonly signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const timer = setTimeout(
+    () => controller.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError')),
+    ms,
+  );
+  return { signal: controller.signal, end: () => clearTimeout(timer) };
 }
 
 /** A 5xx to a write tells nothing: "etcdserver: request timed out" is a 500, and etcd may have taken it all the same. */

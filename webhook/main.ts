@@ -4,6 +4,7 @@ import { createRestClient } from '../kube/restClient.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { readWebhookConfig, type WebhookConfig } from './config.ts';
 import { watchFacts } from './io/facts.ts';
+import { keepReviewsYoung } from './io/keepReviewsYoung.ts';
 import { createLookAtRivals, LOOK_DEADLINE_MS } from './io/lookAtRivals.ts';
 import { createWebhookMetrics } from './io/metrics.ts';
 import { createWebhookServer } from './io/server.ts';
@@ -84,6 +85,7 @@ function terminationSignal(): Promise<NodeJS.Signals> {
 
 const config = readWebhookConfig();
 if (config.kind === 'ok') {
+  keepReviewsYoung();
   await run(config.value);
 } else {
   process.stderr.write(config.error.map((problem) => `${problem}\n`).join(''));

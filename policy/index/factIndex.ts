@@ -66,11 +66,17 @@ export class FactIndex {
   readonly pods = new PodIndex(this.nodes);
   readonly ciliumPolicies = new CiliumIndex();
   readonly #podNetworks = new Map<string, readonly ClusterNetwork[]>();
+  #changes = 0;
 
   constructor(known: ReadonlySet<FactSource>, routable: readonly Cidr[]) {
     this.known = known;
     this.routable = routable;
     this.routableRanges = routable.map(cidrRange);
+  }
+
+  /** How often something was added or removed: as long as it stays the same, so does every answer. */
+  get changes(): number {
+    return this.#changes;
   }
 
   knows(...sources: readonly FactSource[]): boolean {
@@ -98,6 +104,7 @@ export class FactIndex {
   }
 
   #change(change: Change, verb: 'add' | 'remove'): void {
+    this.#changes += 1;
     const added = verb === 'add';
     switch (change.source) {
       case 'policies':

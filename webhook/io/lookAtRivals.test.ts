@@ -70,33 +70,44 @@ test('of one that the API server says nothing of nothing is known', async () => 
   await hasty.close();
 });
 
+const REQUEST = {
+  uid: 'r',
+  kind: 'EgressPolicy',
+  operation: 'CREATE',
+  subResource: '',
+  name: 'mine',
+  dryRun: false,
+  username: 'me',
+  nodeName: '',
+  object: stored('mine'),
+  oldObject: null,
+} as const;
+
+function snapshotWith(rival: object) {
+  const parsed = parsePolicy(rival, 'EgressPolicy');
+  const routed = parseCidr('203.0.113.0/24');
+  if (parsed.kind === 'refused' || routed.kind === 'refused') throw new Error('the fixture is unsound');
+  const facts = { ...UNKNOWN_FACTS, policies: [parsed.value], routable: [routed.value] };
+  return { snapshot: createSnapshot(facts), policy: parsed.value };
+}
+
+test('what the index hears while the API server is looked at counts, although nothing was seen there', async () => {
+  const { snapshot, policy } = snapshotWith(stored('rival'));
+  const decision = await decideOnSight(REQUEST, snapshot, async () => {
+    snapshot.index.remove('policies', policy);
+    return new Map();
+  });
+  expect(decision.allowed).toBe(true);
+});
+
 test.each([
   { name: 'is denied while that one is there', keep: true, allowed: false, looks: 1 },
   { name: 'is allowed once that one is gone, whatever the caches say', keep: false, allowed: true, looks: 1 },
 ])('a policy that wants the addresses of another $name', async ({ keep, allowed, looks }) => {
   const rival = stored('rival');
   if (keep) await client.create(OWN, rival);
-  const parsed = parsePolicy(rival, 'EgressPolicy');
-  const routed = parseCidr('203.0.113.0/24');
-  if (parsed.kind === 'refused' || routed.kind === 'refused') throw new Error('the fixture is unsound');
-  const snapshot = createSnapshot({
-    ...UNKNOWN_FACTS,
-    policies: [parsed.value],
-    routable: [routed.value],
-  });
-  const request = {
-    uid: 'r',
-    kind: 'EgressPolicy',
-    operation: 'CREATE',
-    subResource: '',
-    name: 'mine',
-    dryRun: false,
-    username: 'me',
-    nodeName: '',
-    object: stored('mine'),
-    oldObject: null,
-  } as const;
-  expect((await decideOnSight(request, snapshot, createLookAtRivals(client))).allowed).toBe(allowed);
+  const { snapshot } = snapshotWith(rival);
+  expect((await decideOnSight(REQUEST, snapshot, createLookAtRivals(client))).allowed).toBe(allowed);
   expect(server.seen.filter(({ method }) => method === 'GET')).toHaveLength(looks);
-  expect((await decideOnSight(request, snapshot, undefined)).allowed).toBe(false);
+  expect((await decideOnSight(REQUEST, snapshot, undefined)).allowed).toBe(false);
 });

@@ -46,12 +46,16 @@ export async function decideOnSight(
   snapshot: Snapshot,
   lookAtRivals: LookAtRivals | undefined,
 ): Promise<Decision> {
+  const { index } = snapshot;
   const decision = decideAdmission(request, snapshot);
+  const changesBefore = index.changes;
   const policy = decision.allowed ? undefined : policyOf(request);
-  const rivals = policy === undefined ? [] : rivalsOf(policy, snapshot.index);
+  const rivals = policy === undefined ? [] : rivalsOf(policy, index);
   if (rivals.length === 0 || lookAtRivals === undefined) return decision;
   const sightings = await lookAtRivals(rivals.map(({ ref }) => ref));
-  // Even where nothing was seen that is new: the index has gone on meanwhile.
   const decide = (): Decision => decideAdmission(request, snapshot);
-  return decideBySight(snapshot.index, { rivals, sightings }, decide) ?? decide();
+  const bySight = decideBySight(index, { rivals, sightings }, decide);
+  if (bySight !== undefined) return bySight;
+  // Nothing was seen that is new, but the index may have gone on by itself meanwhile.
+  return index.changes === changesBefore ? decision : decide();
 }
