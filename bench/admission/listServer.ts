@@ -7,6 +7,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 export interface Collection {
   readonly count: number;
   readonly at: (index: number) => unknown;
+  /** The object of this name, where single ones are asked for; absent: there is none. */
+  readonly named?: (name: string) => unknown;
 }
 
 export interface ListServer {
@@ -37,7 +39,7 @@ export async function startListServer(
       return answer(201, stored);
     }
     if (SINGLE_OBJECT.test(pathname)) {
-      const stored = secrets.get(pathname.slice(pathname.lastIndexOf('/') + 1));
+      const stored = secrets.get(splitLast(pathname)[1]);
       if (stored !== undefined) return answer(200, stored);
       return answer(404, {
         kind: 'Status',
@@ -48,6 +50,9 @@ export async function startListServer(
       });
     }
     if (searchParams.get('watch') === 'true') return keepOpen(response);
+    const [folder, name] = splitLast(pathname);
+    const single = collections[folder]?.named?.(name);
+    if (single !== undefined) return answer(200, single);
     const { count, at } = collections[pathname] ?? { count: 0, at: () => ({}) };
     const from = Number(searchParams.get('continue') ?? 0);
     const to = Math.min(count, from + Number(searchParams.get('limit') ?? PAGE_ITEMS));
@@ -67,6 +72,11 @@ export async function startListServer(
       await closed;
     },
   };
+}
+
+function splitLast(pathname: string): readonly [string, string] {
+  const at = pathname.lastIndexOf('/');
+  return [pathname.slice(0, at), pathname.slice(at + 1)];
 }
 
 function keepOpen(response: ServerResponse): void {

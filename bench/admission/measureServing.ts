@@ -22,7 +22,8 @@ import {
   SERVICE_NETWORKS,
 } from '../population.ts';
 import { type Collection, startListServer } from './listServer.ts';
-import { type HttpsFigures, measureHttps } from './measureHttps.ts';
+import type { HttpsFigures } from './measureHttps.ts';
+import { measureHttpsApart } from './measureHttpsApart.ts';
 import { startWebhookProcess } from './webhookProcess.ts';
 
 export interface ServingFigures extends HttpsFigures {
@@ -33,7 +34,7 @@ export interface ServingFigures extends HttpsFigures {
 
 export async function measureServing(
   prefixes: number,
-  candidates: readonly { readonly body: unknown }[],
+  candidates: readonly { readonly body: unknown; readonly conflicting: boolean }[],
 ): Promise<ServingFigures> {
   const lists = await startListServer(createCollections(prefixes));
   const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-bench-'));
@@ -45,9 +46,9 @@ export async function measureServing(
     try {
       await webhook.ready();
       const readyMs = performance.now() - beganMs;
-      const https = await measureHttps(
+      const https = await measureHttpsApart(
         webhook.port,
-        candidates.map(({ body }) => JSON.stringify(body)),
+        candidates.map(({ body, conflicting }) => ({ body: JSON.stringify(body), allowed: !conflicting })),
       );
       const { now, peak } = webhook.memoryMb();
       return { ...https, rssMb: now, peakRssMb: peak, readyMs };
@@ -67,7 +68,11 @@ function createCollections(prefixes: number): Readonly<Record<string, Collection
     count: objects.length,
     at: (at) => objects[at],
   });
-  const ofKind = (kind: string): Collection => of(stored.filter((object) => object.kind === kind));
+  const byName = new Map(stored.map((object) => [object.metadata.name, object]));
+  const ofKind = (kind: string): Collection => ({
+    ...of(stored.filter((object) => object.kind === kind)),
+    named: (name) => (byName.get(name)?.kind === kind ? byName.get(name) : undefined),
+  });
   return {
     '/api/v1/nodes': { count: NODES, at: createNode },
     [collectionPath(GATEWAY_NODE)]: { count: GATEWAYS, at: createGatewayNode },
