@@ -4,6 +4,7 @@
  * here each time-out costs one pooled socket. After repeated time-outs the pool itself is replaced.
  */
 import { Agent, type Dispatcher, request } from 'undici';
+import { type Answer, askOnce } from './askOnce.ts';
 import type { ClusterAccess } from './inClusterAccess.ts';
 import type { KubeClient, KubeOutcome, Query, WatchFrame } from './kubeClient.ts';
 import { KubeFailure } from './kubeClient.ts';
@@ -75,21 +76,19 @@ export function createRestClient(access: ClusterAccess, options: RestClientOptio
   }: Call): Promise<KubeOutcome<unknown>> => {
     // Outside the try: a value that JSON cannot carry is a programmer error, not a network that failed.
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const deadline = startDeadline(deadlineMs);
     try {
-      const answer = await request(`${access.server}${path}${renderQuery(query)}`, {
+      const question = {
+        server: access.server,
+        path: `${path}${renderQuery(query)}`,
         method,
-        dispatcher: pool,
-        signal: deadline.signal,
         headers: headers(text === undefined ? undefined : contentType),
         ...(text === undefined ? {} : { body: text }),
-      });
-      return settle(judge(method, answer, parseBody(answer, await readText(answer.body))));
+      };
+      const answer = await askOnce(pool, question, { deadlineMs, bytesMax: BODY_BYTES_MAX });
+      return settle(judge(method, answer));
     } catch (thrown) {
       const error = errorFromThrown(thrown);
       return settle({ kind: method === 'GET' || neverSent(error) ? 'refused' : 'unknown', error });
-    } finally {
-      deadline.end();
     }
   };
 
@@ -127,18 +126,9 @@ export function createRestClient(access: ClusterAccess, options: RestClientOptio
   };
 }
 
-/** Ends with its request: AbortSignal.timeout goes on until its time is over, and then makes an error that nobody reads. */
-function startDeadline(ms: number): { readonly signal: AbortSignal; end(): void } {
-  const controller = new AbortController();
-  const timer = setTimeout(
-    () => controller.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError')),
-    ms,
-  );
-  return { signal: controller.signal, end: () => clearTimeout(timer) };
-}
-
 /** A 5xx to a write tells nothing: "etcdserver: request timed out" is a 500, and etcd may have taken it all the same. */
-function judge(method: Method, answer: Dispatcher.ResponseData, value: unknown): KubeOutcome<unknown> {
+function judge(method: Method, answer: Answer): KubeOutcome<unknown> {
+  const value = parseBody(answer.headers, answer.text);
   if (answer.statusCode < 300) return { kind: 'ok', value };
   const error = errorFromStatus(answer.statusCode, value, textHeader(answer.headers['retry-after']));
   return { kind: method !== 'GET' && answer.statusCode >= 500 ? 'unknown' : 'refused', error };
@@ -177,7 +167,7 @@ async function* readWatch(
   try {
     const answer = await open(AbortSignal.any([signal, idle.signal]));
     if (answer.statusCode >= 300) {
-      const body = parseBody(answer, await readText(answer.body));
+      const body = parseBody(answer.headers, await readText(answer.body));
       throw new KubeFailure(
         errorFromStatus(answer.statusCode, body, textHeader(answer.headers['retry-after'])),
       );
@@ -227,8 +217,8 @@ async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 /** Proxies answer in HTML and /readyz in plain text: their status says enough. What calls itself JSON has to be it. */
-function parseBody(answer: Dispatcher.ResponseData, text: string): unknown {
-  const isJson = textHeader(answer.headers['content-type'])?.startsWith('application/json') === true;
+function parseBody(headers: Answer['headers'], text: string): unknown {
+  const isJson = textHeader(headers['content-type'])?.startsWith('application/json') === true;
   return isJson ? JSON.parse(text) : { message: text.slice(0, TEXT_LENGTH_MAX) };
 }
 
