@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { inClusterAccess } from '../kube/inClusterAccess.ts';
 import { createRestClient } from '../kube/restClient.ts';
-import { formatAddress } from '../policy/address.ts';
 import type { Address } from '../policy/model.ts';
 import { GATEWAY_LABEL } from '../policy/names.ts';
 import { type HealthServer, startHealthServer } from '../runtime/healthServer.ts';
@@ -225,7 +224,7 @@ function probeHealth(
     ...rest,
     node,
     onHealth: (verdict) => runner.health(verdict),
-    address: formatAddress(nodeAddress),
+    address: nodeAddress,
     settings: health,
     isGateway: (view) => isGateway(view, node),
   });

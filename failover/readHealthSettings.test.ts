@@ -33,7 +33,7 @@ test('a probe of each type is read, and what is left out has its default', () =>
       nodeSelector: { matchLabels: { class: 'fast' } },
     },
     { name: 'home', type: 'http', target: '198.51.100.10' },
-    { name: 'ping', type: 'icmp', target: '198.51.100.11' },
+    { name: 'ping', type: 'icmp', target: '2001:db8:51::11' },
   ]);
   expect(probes).toMatchObject({
     kind: 'ok',
@@ -62,7 +62,7 @@ test('a probe of each type is read, and what is left out has its default', () =>
     '198.51.100.10',
     '198.51.100.10',
     '198.51.100.10',
-    '198.51.100.11',
+    '2001:db8:51::11',
   ]);
 });
 
@@ -77,7 +77,10 @@ test.each([
   { name: 'an unknown type', change: { type: 'udp' }, said: 'may be tcp or http or icmp' },
   { name: 'no target', change: { target: undefined }, said: 'HEALTH_PROBES[0].target: target is missing' },
   { name: 'a host name', change: { target: 'example.com' }, said: 'names are not resolved' },
-  { name: 'an IPv6 address', change: { target: 'fd00::1' }, said: 'is no IPv4 address' },
+  { name: 'a target in another spelling', change: { target: 'FD00::1' }, said: 'write fd00::1' },
+  { name: 'a link-local target', change: { target: 'fe80::1' }, said: 'fe80::1 is link-local' },
+  { name: 'the last link-local target', change: { target: 'febf::1' }, said: 'febf::1 is link-local' },
+  { name: 'a target with a zone', change: { target: 'fe80::1%eth0' }, said: 'has a zone' },
   { name: 'a TCP probe without a port', change: { port: undefined }, said: 'port is missing' },
   { name: 'a port out of range', change: { port: 65_536 }, said: 'use a whole number from 1 to 65535' },
   { name: 'a port in quotes', change: { port: '443' }, said: 'a whole number is expected' },

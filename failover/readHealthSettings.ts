@@ -5,6 +5,7 @@ import type { Address, Violation } from '../policy/model.ts';
 import { parseLabelSelector } from '../policy/parseSelector.ts';
 import type { EnvReader } from '../runtime/readEnv.ts';
 import type { HealthProbe, HealthSettings, ProbeMethod } from './core/agent/healthChecks.ts';
+import { isLinkLocal } from './core/agent/probeSource.ts';
 
 /** Every gateway asks each of them all the time. */
 export const PROBES_MAX = 8;
@@ -24,7 +25,7 @@ const FAILURES = { max: STREAK_MAX, fallback: 3 } as const;
 const SUCCESSES = { max: STREAK_MAX, fallback: 2 } as const;
 
 /**
- * NEXT_HOP_CHECK, on or off, default on: off where the next hop answers ARP to nobody. HEALTH_PROBES, a JSON list of at most
+ * NEXT_HOP_CHECK, on or off, default on: off where next hops answer nobody. HEALTH_PROBES, a JSON list of at most
  * 8, default none; `charts/sallyport/values.yaml` describes the fields.
  */
 export function readHealthSettings(env: EnvReader): HealthSettings {
@@ -104,10 +105,16 @@ function parseMethod(entry: FieldReader): ProbeMethod {
 function parseTarget(entry: FieldReader): Address {
   const text = entry.requiredText('target') ?? '';
   const parsed = parseAddress(text);
-  if (parsed.kind === 'ok' && parsed.value.family === 4) return parsed.value;
-  if (text !== '')
-    entry.refuse('schema', `${JSON.stringify(text)} is no IPv4 address; names are not resolved`, 'target');
+  if (parsed.kind === 'ok' && !isLinkLocal(parsed.value)) return parsed.value;
+  if (text !== '') entry.refuse('schema', whyNoTarget(text, parsed), 'target');
   return makeAddress(4, 0n); // Never seen: with a problem on record the value is thrown away.
+}
+
+function whyNoTarget(text: string, parsed: ReturnType<typeof parseAddress>): string {
+  if (parsed.kind === 'ok')
+    return `${text} is link-local: another host on each link; the next hop is checked without a probe`;
+  const { canonical, message } = parsed.error;
+  return canonical === undefined ? `${message}; names are not resolved` : message;
 }
 
 function integer(

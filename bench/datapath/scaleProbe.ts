@@ -45,6 +45,7 @@ class Agent {
       interfaces: [],
       onLink: [],
       nextHops: [],
+      ownAddresses: [],
       capacity: EGRESS_IPS,
       versions: { agent: '', kernel: '', nftables: '' },
       dataPlaneReady: true,

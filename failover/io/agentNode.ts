@@ -24,7 +24,7 @@ export function describeNode(
   observation: NodeObservation,
   { versions, forwardingMessage }: Pick<ObservedNode, 'versions' | 'forwardingMessage'>,
 ): ObservedNode {
-  const { uplink, interfaces, onLink, nextHops } = observation;
+  const { uplink, interfaces, onLink, nextHops, ownAddresses } = observation;
   return {
     underlay: { address: formatAddress(self), interfaceName: uplink, tunnelMac: tunnelMac(self) },
     interfaces: interfaces.map(({ name, addresses }) => ({
@@ -36,6 +36,7 @@ export function describeNode(
       address: formatAddress(address),
       interfaceName,
     })),
+    ownAddresses: ownAddresses.map(({ address, ...rest }) => ({ address: formatAddress(address), ...rest })),
     capacity: CAPACITY,
     versions,
     ...(forwardingMessage === undefined ? {} : { forwardingMessage }),

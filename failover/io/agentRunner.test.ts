@@ -109,6 +109,7 @@ beforeEach(async () => {
       interfaces: [],
       onLink: [],
       nextHops: [],
+      ownAddresses: [],
       capacity: 1,
       versions: { agent: '', kernel: '', nftables: '' },
       dataPlaneReady: true,

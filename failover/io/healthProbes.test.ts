@@ -13,6 +13,8 @@ import type { ObservedNode } from '../core/agent/reportNode.ts';
 import { type HealthProbes, startHealthProbes } from './healthProbes.ts';
 
 const LOOPBACK = makeAddress(4, 0x7f000001n);
+/** On no device. */
+const ELSEWHERE = makeAddress(4, 0xcb007163n);
 
 let folder: string;
 let said: (Health | undefined)[];
@@ -42,18 +44,24 @@ function view(own?: { readonly healthy: boolean; readonly healthMessage: string 
     node: 'gw-1',
     nodes: new Map([['gw-1', { labels }]]),
     gatewayNodes: new Map(own === undefined ? [] : [['gw-1', own]]),
+    egressIps: new Map(),
   };
   return known as unknown as AgentView; // Nothing else of it is looked at.
 }
 
+function observedWith(...own: readonly string[]): ObservedNode {
+  const ownAddresses = own.map((address) => ({ address, prefix: 8, dynamic: false }));
+  const observed: Pick<ObservedNode, 'nextHops' | 'ownAddresses'> = { nextHops: [], ownAddresses };
+  return observed as ObservedNode; // Nothing else of it is looked at.
+}
+
 function start(settings: readonly HealthProbe[]): HealthProbes {
-  const observed: Pick<ObservedNode, 'nextHops'> = { nextHops: [] };
   probes = startHealthProbes({
     node: 'gw-1',
     uplink: 'eth0',
-    address: '127.0.0.1',
+    address: LOOPBACK,
     settings: { probes: settings, nextHopCheck: true },
-    observed: observed as ObservedNode, // Nothing else of it is looked at.
+    observed: observedWith('127.0.0.1'),
     isGateway: () => gateway,
     onHealth: (health) => {
       said.push(health);
@@ -178,34 +186,58 @@ test('a node that is no gateway asks nothing and says nothing, also when it was 
   expect(said.at(-1)).toEqual({ healthy: true, reasons: [], message: '' });
 });
 
-test('a check that cannot be made is said once in the log, and is no failure', async () => {
+/** A gateway that is known by an address which it does not have, and what its log says of checks that were not made. */
+function startElsewhere(settings: readonly HealthProbe[], own: readonly string[]) {
   const lines: string[] = [];
-  const port = await listen();
-  probes = startHealthProbes({
+  const started = startHealthProbes({
     node: 'gw-1',
     uplink: 'eth0',
-    address: '203.0.113.99',
-    settings: { probes: [tcp(port)], nextHopCheck: false },
-    observed: { nextHops: [] } as unknown as ObservedNode, // Nothing else of it is looked at.
+    address: ELSEWHERE,
+    settings: { probes: settings, nextHopCheck: false },
+    observed: observedWith(...own),
     isGateway: () => true,
-    onHealth: (health) => said.push(health),
+    onHealth: (health) => {
+      said.push(health);
+      wake();
+    },
     logger: createLogger({
       program: 'test',
       level: 'warn',
       write: (line) => {
-        lines.push(line);
+        if (line.includes('a health check could not be made')) lines.push(line);
         wake();
       },
     }),
     sysClassNet: folder,
   });
+  probes = started;
   const logged = new Promise<void>((resolve) => {
     wake = resolve;
   });
-  probes.viewed(view());
+  started.viewed(view());
+  return { started, lines, logged };
+}
+
+test.each([
+  { name: 'from an address that is not there', own: ['203.0.113.99'], why: 'EADDRNOTAVAIL' },
+  { name: 'from no address of its family', own: ['fd00::1'], why: 'no IPv4 address of its own on eth0' },
+])('a check that cannot be made, $name, is said once in the log, and is no failure', async ({ own, why }) => {
+  const { lines, logged } = startElsewhere([tcp(await listen())], own);
   await logged;
   carrier('0\n');
   await until('NoCarrier');
-  expect(said.at(-1)?.reasons).toEqual(['NoCarrier']);
-  expect(lines.filter((line) => line.includes('a health check could not be made'))).toHaveLength(1);
+  expect(said.map((health) => health?.reasons)).toEqual([[], ['NoCarrier']]);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain(why);
+});
+
+test('a check that goes on is made from the address that the node has by then', async () => {
+  const port = await listen();
+  const { started, logged } = startElsewhere([tcp(port)], ['203.0.113.99']);
+  await logged;
+  const from = new Promise<string | undefined>((resolve) => {
+    servers[0]?.once('connection', ({ remoteAddress }) => resolve(remoteAddress));
+  });
+  started.observed(observedWith('127.0.0.2'));
+  expect(await from).toBe('127.0.0.2');
 });

@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { Address } from '../../policy/model.ts';
 import type { Labels } from '../../policy/selector.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { AgentView } from '../core/agent/agentView.ts';
@@ -16,16 +17,17 @@ import {
   type ProbeOutcome,
   stepHealth,
 } from '../core/agent/health.ts';
-import { type HealthCheck, type HealthSettings, nextHopOf, planChecks } from '../core/agent/healthChecks.ts';
+import { type HealthCheck, type HealthSettings, planChecks } from '../core/agent/healthChecks.ts';
 import type { ObservedNode } from '../core/agent/reportNode.ts';
+import { remember } from '../core/remember.ts';
 import { createPacketProber, type PacketProber } from './packetProber.ts';
 import { runStreamProbe } from './runStreamProbe.ts';
 
 export interface HealthProbesOptions {
   readonly node: string;
   readonly uplink: string;
-  /** The node's own IPv4 address: where every probe leaves from. */
-  readonly address: string;
+  /** What the node is known by. */
+  readonly address: Address;
   readonly settings: HealthSettings;
   readonly observed: ObservedNode;
   readonly isGateway: (view: AgentView) => boolean;
@@ -53,7 +55,15 @@ const NO_LABELS: Labels = {};
 
 /** One check that goes on until it is stopped. */
 interface Round {
+  /** As it was planned last: the address that it is asked from may be another by then. */
+  check: HealthCheck;
   timer?: NodeJS.Timeout;
+}
+
+/** What of a view the checks follow from, and what became of them. */
+interface Gateway extends Pick<AgentView, 'egressIps'> {
+  readonly labels: Labels;
+  readonly health: HealthState;
 }
 
 class Probes implements HealthProbes {
@@ -64,17 +74,24 @@ class Probes implements HealthProbes {
   /** Check → why it could not be made, as it was logged. */
   readonly #unmade = new Map<string, string>();
   /** Undefined while the node is no gateway. */
-  #gateway: { readonly labels: Labels; readonly health: HealthState } | undefined;
+  #gateway: Gateway | undefined;
   #observed: ObservedNode;
   #planned = '';
   #said = '';
+  readonly #checksOf = remember(
+    (labels: Labels, egressIps: AgentView['egressIps'], observed: ObservedNode): readonly HealthCheck[] => {
+      const { settings, uplink, address } = this.#options;
+      const addresses = [...egressIps.values()].map((egressIp) => egressIp.address);
+      return planChecks(settings, { labels, uplink, address, observed, egressIps: addresses });
+    },
+  );
 
   constructor(options: HealthProbesOptions) {
-    const { uplink, address, execPrefix = [] } = options;
+    const { uplink, execPrefix = [] } = options;
     this.#options = options;
     this.#observed = options.observed;
     const identifier = randomInt(IDENTIFIER_MAX + 1);
-    this.#prober = createPacketProber({ execPrefix, uplink, address, identifier });
+    this.#prober = createPacketProber({ execPrefix, uplink, identifier });
   }
 
   viewed(view: AgentView): void {
@@ -83,13 +100,13 @@ class Probes implements HealthProbes {
     const { healthy = true, healthMessage = '' } = view.gatewayNodes.get(node) ?? {};
     const labels = view.nodes.get(node)?.labels ?? NO_LABELS;
     const health = this.#gateway?.health ?? initialHealth({ healthy, message: healthMessage });
-    this.#gateway = { labels, health };
-    this.#plan(labels);
+    this.#gateway = { labels, egressIps: view.egressIps, health };
+    this.#plan(this.#gateway);
   }
 
   observed(observed: ObservedNode): void {
     this.#observed = observed;
-    if (this.#gateway !== undefined) this.#plan(this.#gateway.labels);
+    if (this.#gateway !== undefined) this.#plan(this.#gateway);
   }
 
   stop(): void {
@@ -106,16 +123,19 @@ class Probes implements HealthProbes {
     this.#options.onHealth(undefined);
   }
 
-  #plan(labels: Labels): void {
-    const { settings, uplink } = this.#options;
-    const checks = planChecks(settings, { labels, uplink, nextHop: nextHopOf(this.#observed, uplink) });
+  #plan({ labels, egressIps }: Gateway): void {
+    const checks = this.#checksOf(labels, egressIps, this.#observed);
     const text = JSON.stringify(checks);
     if (text === this.#planned) return;
     this.#planned = text;
     this.#step({ kind: 'checks', rules: checks });
     const wanted = new Set(checks.map(({ id }) => id));
     this.#halt([...this.#rounds.keys()].filter((id) => !wanted.has(id)));
-    for (const check of checks.filter(({ id }) => !this.#rounds.has(id))) this.#begin(check);
+    for (const check of checks) {
+      const round = this.#rounds.get(check.id);
+      if (round === undefined) this.#begin(check);
+      else round.check = check;
+    }
   }
 
   #halt(ids: readonly string[]): void {
@@ -126,11 +146,12 @@ class Probes implements HealthProbes {
     }
   }
 
-  #begin(check: HealthCheck): void {
-    const round: Round = {};
-    this.#rounds.set(check.id, round);
+  #begin(first: HealthCheck): void {
+    const round: Round = { check: first };
+    this.#rounds.set(first.id, round);
     const look = async (): Promise<void> => {
       const began = performance.now();
+      const { check } = round;
       const outcome = await this.#ask(check);
       if (this.#rounds.get(check.id) !== round) return;
       this.#noteUnmade(check, outcome);
@@ -141,17 +162,20 @@ class Probes implements HealthProbes {
     void look();
   }
 
-  #ask({ question, timeoutMs }: HealthCheck): Promise<ProbeOutcome> {
-    const { sysClassNet = SYS_CLASS_NET, address: localAddress } = this.#options;
+  async #ask({ question, timeoutMs }: HealthCheck): Promise<ProbeOutcome> {
+    const { sysClassNet = SYS_CLASS_NET } = this.#options;
     switch (question.kind) {
       case 'carrier':
         return readCarrier(`${sysClassNet}/${question.device}/carrier`);
+      case 'unaskable':
+        return { kind: 'unknown', detail: question.why };
       case 'arp':
+      case 'nd':
       case 'icmp':
-        return this.#prober.ask(question.kind, question.address, timeoutMs);
+        return this.#prober.ask(question.kind, question.address, { from: question.from, timeoutMs });
       case 'tcp':
       case 'http':
-        return runStreamProbe(question, { localAddress, timeoutMs });
+        return runStreamProbe(question, { localAddress: question.from, timeoutMs });
       default:
         return question satisfies never;
     }

@@ -12,7 +12,7 @@ export type StreamQuestion =
   | { readonly kind: 'http'; readonly address: string; readonly port: number; readonly path: string };
 
 export interface StreamProbeOptions {
-  /** Where it leaves from. */
+  /** Where it leaves from, of the family of the one that is asked. */
   readonly localAddress: string;
   readonly timeoutMs: number;
 }
@@ -56,7 +56,7 @@ function openTcp(
   { localAddress }: StreamProbeOptions,
   settle: Settle,
 ) {
-  const socket = connect({ host: address, port, localAddress, family: 4 });
+  const socket = connect({ host: address, port, localAddress });
   return socket.on('connect', () => settle({ kind: 'ok' }));
 }
 
@@ -67,7 +67,7 @@ function ask(
 ) {
   const headers = { 'user-agent': 'sallyport-agent', connection: 'close' };
   // A connection of its own each time: a kept one would not notice that new ones are refused.
-  const asked = request({ host: address, port, path, localAddress, family: 4, agent: false, headers });
+  const asked = request({ host: address, port, path, localAddress, agent: false, headers });
   asked.on('response', ({ statusCode = 0 }) => {
     const fine = statusCode >= STATUS_MIN && statusCode <= STATUS_MAX;
     settle(fine ? { kind: 'ok' } : { kind: 'failed', detail: `status ${statusCode}` });

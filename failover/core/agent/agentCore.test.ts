@@ -133,6 +133,7 @@ const observed: ObservedNode = {
   interfaces: [],
   onLink: [],
   nextHops: [],
+  ownAddresses: [],
   capacity: 256,
   versions: { agent: '', kernel: '', nftables: '' },
   dataPlaneReady: true,

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { makeAddress } from '../../../policy/address.ts';
-import { type HealthProbe, nextHopOf, planChecks } from './healthChecks.ts';
+import { makeAddress, parseAddress } from '../../../policy/address.ts';
+import type { Address } from '../../../policy/model.ts';
+import { type CheckedNode, type HealthProbe, planChecks } from './healthChecks.ts';
 
 const probe: HealthProbe = {
   name: 'web',
@@ -18,25 +19,105 @@ const fast: HealthProbe = {
   method: { kind: 'icmp' },
   nodes: { requirements: [{ key: 'class', operator: 'In', values: ['fast'] }] },
 };
-const node = { labels: {}, uplink: 'eth0', nextHop: '203.0.113.1' };
+const address = (text: string): Address => {
+  const parsed = parseAddress(text);
+  if (parsed.kind !== 'ok') throw new Error(text);
+  return parsed.value;
+};
+const hops = (...texts: readonly string[]) =>
+  texts.map((text) => {
+    const [hop = '', interfaceName = ''] = text.split(' ');
+    return { address: hop, interfaceName };
+  });
+const own = (...texts: readonly string[]) =>
+  texts.map((text) => ({ address: text, prefix: 64, dynamic: false }));
+const V4 = '203.0.113.11';
+const V6 = '2001:db8::11';
+const LINK_LOCAL = 'fe80::11';
+const EGRESS4 = address('203.0.113.100');
+const EGRESS6 = address('2001:db8::100');
+const node: CheckedNode = {
+  labels: {},
+  uplink: 'eth0',
+  address: address(V4),
+  egressIps: [],
+  observed: {
+    nextHops: hops('203.0.113.1 eth0', 'fe80::1 eth0'),
+    ownAddresses: own(V4, V6, LINK_LOCAL),
+  },
+};
+const node6: CheckedNode = { ...node, address: address(V6) };
+const withOwn = (...texts: readonly string[]): CheckedNode => ({
+  ...node,
+  observed: { ...node.observed, ownAddresses: own(...texts) },
+});
+const BARE = { probes: [], nextHopCheck: true };
 const ids = (...args: Parameters<typeof planChecks>) => planChecks(...args).map(({ id }) => id);
 
 test('carrier and next hop are checked without any setting', () => {
-  expect(planChecks({ probes: [], nextHopCheck: true }, node)).toMatchObject([
+  expect(planChecks(BARE, node)).toMatchObject([
     { reason: 'NoCarrier', question: { kind: 'carrier', device: 'eth0' } },
-    { reason: 'NextHopSilent', question: { kind: 'arp', address: '203.0.113.1' } },
+    { reason: 'NextHopSilent', question: { kind: 'arp', address: '203.0.113.1', from: V4 } },
   ]);
 });
 
 test('the next hop is left alone where it is switched off, or where there is none', () => {
   expect(ids({ probes: [], nextHopCheck: false }, node)).toEqual(['carrier eth0']);
-  expect(ids({ probes: [], nextHopCheck: true }, { ...node, nextHop: undefined })).toEqual(['carrier eth0']);
+  expect(ids(BARE, { ...node, observed: { ...node.observed, nextHops: [] } })).toEqual(['carrier eth0']);
 });
 
 test('another next hop is another check', () => {
-  const [, one] = ids({ probes: [], nextHopCheck: true }, node);
-  const [, other] = ids({ probes: [], nextHopCheck: true }, { ...node, nextHop: '203.0.113.2' });
+  const [, one] = ids(BARE, node);
+  const nextHops = hops('203.0.113.2 eth0');
+  const [, other] = ids(BARE, { ...node, observed: { ...node.observed, nextHops } });
   expect(one).not.toBe(other);
+});
+
+const NEXT4 = 'next-hop 203.0.113.1';
+const NEXT6 = 'next-hop fe80::1';
+test.each([
+  { name: 'nothing is to be forwarded', egressIps: [], on4: [NEXT4], on6: [NEXT6] },
+  { name: 'there is an egress IP of IPv4', egressIps: [EGRESS4], on4: [NEXT4], on6: [NEXT4, NEXT6] },
+  { name: 'there is an egress IP of IPv6', egressIps: [EGRESS6], on4: [NEXT4, NEXT6], on6: [NEXT6] },
+  { name: 'there are both', egressIps: [EGRESS4, EGRESS6], on4: [NEXT4, NEXT6], on6: [NEXT4, NEXT6] },
+])('a next hop is asked where its family is needed: $name', ({ egressIps, on4, on6 }) => {
+  expect(ids(BARE, { ...node, egressIps })).toEqual(['carrier eth0', ...on4]);
+  expect(ids(BARE, { ...node6, egressIps })).toEqual(['carrier eth0', ...on6]);
+});
+
+test.each([
+  {
+    name: 'the first on the uplink',
+    nextHops: hops('203.0.113.1 eth0', '203.0.113.2 eth0', 'fe80::2 eth0', 'fe80::1 eth0'),
+    asked: [NEXT4, 'next-hop fe80::2'],
+  },
+  {
+    name: 'none on another device',
+    nextHops: hops('198.51.100.1 eth1', 'fe80::2 eth1', 'fe80::1 eth0', '203.0.113.1 eth0'),
+    asked: [NEXT4, NEXT6],
+  },
+  { name: 'none of a family that has none', nextHops: hops('203.0.113.1 eth0'), asked: [NEXT4] },
+])('of each family it is $name', ({ nextHops, asked }) => {
+  const observed = { ...node.observed, nextHops };
+  expect(ids(BARE, { ...node, egressIps: [EGRESS6], observed }).slice(1)).toEqual(asked);
+});
+
+test.each(['fe80::1', '2001:db8::1'])('neighbour discovery asks %s from the link-local address', (hop) => {
+  const observed = { ...node.observed, nextHops: hops(`${hop} eth0`) };
+  expect(planChecks(BARE, { ...node6, observed })[1]?.question).toEqual({
+    kind: 'nd',
+    address: hop,
+    from: LINK_LOCAL,
+  });
+});
+
+test('a next hop that there is nothing to ask from is a check that cannot be made', () => {
+  const on = { ...withOwn(V6), address: address(V6), egressIps: [EGRESS4] };
+  expect(planChecks(BARE, on).map(({ question }) => question)).toMatchObject([
+    { kind: 'carrier' },
+    { kind: 'unaskable', why: 'this node has no IPv4 address of its own on eth0 to ask from' },
+    { kind: 'unaskable', why: 'this node has no link-local address of its own on eth0 to ask from' },
+  ]);
 });
 
 test('a probe is for the gateways whose labels it asks for', () => {
@@ -54,7 +135,7 @@ test('a probe is asked as it was written, at its own pace', () => {
     id: 'probe web',
     reason: 'ProbeFailed',
     subject: 'the probe web (http 198.51.100.10:8080)',
-    question: { kind: 'http', address: '198.51.100.10', port: 8080, path: '/live' },
+    question: { kind: 'http', address: '198.51.100.10', from: V4, port: 8080, path: '/live' },
     intervalMs: 5000,
     timeoutMs: 2000,
     failures: 3,
@@ -62,15 +143,26 @@ test('a probe is asked as it was written, at its own pace', () => {
   });
 });
 
-test.each([
-  { name: 'the first on the uplink', hops: ['203.0.113.1 eth0', '203.0.113.2 eth0'], found: '203.0.113.1' },
-  { name: 'none on another device', hops: ['198.51.100.1 eth1', '203.0.113.1 eth0'], found: '203.0.113.1' },
-  { name: 'none of IPv6', hops: ['fe80::1 eth0'], found: undefined },
-  { name: 'none where there is none', hops: [], found: undefined },
-])('the next hop is $name', ({ hops, found }) => {
-  const nextHops = hops.map((hop) => {
-    const [address = '', interfaceName = ''] = hop.split(' ');
-    return { address, interfaceName };
+const probe6: HealthProbe = { ...probe, target: address('2001:db8:51::10') };
+const asked = (at: CheckedNode) => planChecks({ probes: [probe6], nextHopCheck: false }, at)[1];
+
+test('a probe of IPv6 leaves from the address of its family, on nodes of either', () => {
+  const expected = {
+    subject: 'the probe web (http [2001:db8:51::10]:8080)',
+    question: { address: '2001:db8:51::10', from: V6 },
+  };
+  for (const at of [node, node6]) expect(asked(at)).toMatchObject(expected);
+});
+
+test('a probe of a family that the node has no address of cannot be made, and stays the same check', () => {
+  expect(asked(withOwn(V4, LINK_LOCAL))).toMatchObject({
+    id: asked(node)?.id,
+    question: { kind: 'unaskable', why: 'this node has no IPv6 address of its own on eth0 to ask from' },
   });
-  expect(nextHopOf({ nextHops }, 'eth0')).toBe(found);
+});
+
+test('nothing is asked from an egress IP, also where somebody put it on the uplink', () => {
+  const at = withOwn(V4, '2001:db8::100', '203.0.113.100');
+  expect(asked({ ...at, egressIps: [EGRESS6] })?.question.kind).toBe('unaskable');
+  expect(asked(at)?.question).toMatchObject({ from: '2001:db8::100' });
 });

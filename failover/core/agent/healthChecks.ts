@@ -1,11 +1,13 @@
 /**
- * Decides what a gateway checks: the carrier of its uplink, its next hop by ARP, and those of the configured probes that
- * are meant for its class, that is, for its labels. Leaves the verdict to `health`.
+ * Decides what a gateway checks: the carrier of its uplink, its next hops by ARP and neighbour discovery, and those of the
+ * configured probes that are meant for its class, that is, for its labels; and from which of its addresses it asks. Leaves the
+ * verdict to `health`.
  */
 import { formatAddress, parseAddress } from '../../../policy/address.ts';
-import type { Address, LabelSelector } from '../../../policy/model.ts';
+import type { Address, Family, LabelSelector } from '../../../policy/model.ts';
 import { type Labels, matchesSelector } from '../../../policy/selector.ts';
 import type { CheckRule } from './health.ts';
+import { chooseProbeSource, chooseSolicitationSource, type OwnAddress } from './probeSource.ts';
 import type { ObservedNode } from './reportNode.ts';
 
 /** How a configured probe asks. */
@@ -17,7 +19,7 @@ export type ProbeMethod =
 export interface HealthProbe {
   readonly name: string;
   readonly method: ProbeMethod;
-  /** IPv4: probes leave from the node's own address, which is of this family. */
+  /** Of either family; no link-local one, which is another host on each link. */
   readonly target: Address;
   readonly intervalMs: number;
   readonly timeoutMs: number;
@@ -32,11 +34,24 @@ export interface HealthSettings {
   readonly nextHopCheck: boolean;
 }
 
-/** What whoever probes does, once per interval. */
+/** What whoever probes does, once per interval. `from`: the node's own address that it asks from. */
 export type Question =
   | { readonly kind: 'carrier'; readonly device: string }
-  | { readonly kind: 'arp'; readonly address: string }
-  | ({ readonly address: string } & ProbeMethod);
+  | { readonly kind: 'arp' | 'nd'; readonly address: string; readonly from: string }
+  | ({ readonly address: string; readonly from: string } & ProbeMethod)
+  /** There is nothing to ask from: that is no word about who would be asked. */
+  | { readonly kind: 'unaskable'; readonly why: string };
+
+/** What the checks of one node follow from. */
+export interface CheckedNode {
+  readonly labels: Labels;
+  readonly uplink: string;
+  /** What the node is known by, and where its end of the tunnel is. */
+  readonly address: Address;
+  /** All that there are, wherever they are answered. */
+  readonly egressIps: readonly Address[];
+  readonly observed: Pick<ObservedNode, 'nextHops' | 'ownAddresses'>;
+}
 
 export interface HealthCheck extends CheckRule {
   readonly question: Question;
@@ -44,6 +59,7 @@ export interface HealthCheck extends CheckRule {
   readonly timeoutMs: number;
 }
 
+const FAMILIES = [4, 6] as const;
 /** A file is read. Down at once but for one bad look; up only when a port has stopped bouncing. */
 const CARRIER = { intervalMs: 250, timeoutMs: 1000, failures: 2, successes: 8 } as const;
 /** Three in a row are no lost frames any more, and a router that restarts its control plane answers within that. */
@@ -51,9 +67,10 @@ const NEXT_HOP = { intervalMs: 1000, timeoutMs: 1000, failures: 3, successes: 3 
 
 export function planChecks(
   { probes, nextHopCheck }: HealthSettings,
-  node: { readonly labels: Labels; readonly uplink: string; readonly nextHop: string | undefined },
+  node: CheckedNode,
 ): readonly HealthCheck[] {
-  const { labels, uplink, nextHop } = node;
+  const { labels, uplink } = node;
+  const own = ownAddressesOf(node);
   return [
     {
       id: `carrier ${uplink}`,
@@ -62,37 +79,89 @@ export function planChecks(
       question: { kind: 'carrier', device: uplink },
       ...CARRIER,
     },
-    ...(nextHopCheck && nextHop !== undefined ? [nextHopCheckOf(nextHop)] : []),
-    ...probes.filter((probe) => matchesSelector(probe.nodes, labels)).map(probeCheckOf),
+    ...(nextHopCheck ? nextHopsOf(node).map((hop) => nextHopCheckOf(hop, own, node)) : []),
+    ...probes
+      .filter((probe) => matchesSelector(probe.nodes, labels))
+      .map((probe) => probeCheckOf(probe, own, node)),
   ];
 }
 
-/** The first IPv4 next hop on the uplink: where what the gateway forwards goes. Undefined: there is none to ask. */
-export function nextHopOf({ nextHops }: Pick<ObservedNode, 'nextHops'>, uplink: string): string | undefined {
-  return nextHops.find(({ address, interfaceName }) => {
-    const parsed = parseAddress(address);
-    return interfaceName === uplink && parsed.kind === 'ok' && parsed.value.family === 4;
-  })?.address;
+/**
+ * Where what this gateway forwards goes: of each family that it needs, the first next hop on the uplink. That of the node's own
+ * family it always needs, for the tunnel goes there to nodes of other networks. That of the other family it needs while there is
+ * an egress IP of it, anywhere, as every address may come here: a router that nobody needs makes no gateway unfit.
+ */
+function nextHopsOf({ uplink, address, egressIps, observed }: CheckedNode): readonly Address[] {
+  const needed = new Set<Family>([address.family, ...egressIps.map(({ family }) => family)]);
+  const there = observed.nextHops
+    .filter(({ interfaceName }) => interfaceName === uplink)
+    .flatMap((hop) => parsed(hop.address));
+  return FAMILIES.filter((family) => needed.has(family)).flatMap(
+    (family) => there.find((hop) => hop.family === family) ?? [],
+  );
 }
 
-function nextHopCheckOf(address: string): HealthCheck {
+/** One that somebody put on the uplink although it is an egress IP is left out: answers to it may come to another gateway. */
+function ownAddressesOf({ egressIps, observed }: CheckedNode): readonly OwnAddress[] {
+  return observed.ownAddresses
+    .flatMap(({ address, ...rest }) => parsed(address).map((it) => ({ address: it, ...rest })))
+    .filter(({ address: { family, value } }) =>
+      egressIps.every((egress) => egress.family !== family || egress.value !== value),
+    );
+}
+
+function parsed(text: string): readonly Address[] {
+  const address = parseAddress(text);
+  return address.kind === 'ok' ? [address.value] : [];
+}
+
+function nextHopCheckOf(
+  hop: Address,
+  own: readonly OwnAddress[],
+  { uplink, address: node }: CheckedNode,
+): HealthCheck {
+  const address = formatAddress(hop);
+  const [kind, from, lacking] =
+    hop.family === 4
+      ? (['arp', chooseProbeSource(hop, own, node), 'IPv4'] as const)
+      : (['nd', chooseSolicitationSource(own, node), 'link-local'] as const);
   return {
     id: `next-hop ${address}`,
     reason: 'NextHopSilent',
     subject: `the next hop ${address}`,
-    question: { kind: 'arp', address },
+    question: from === undefined ? unaskable(uplink, lacking) : { kind, address, from: formatAddress(from) },
     ...NEXT_HOP,
   };
 }
 
-function probeCheckOf({ name, method, target, nodes: _, ...pace }: HealthProbe): HealthCheck {
+function probeCheckOf(
+  { name, method, target, nodes: _, ...pace }: HealthProbe,
+  own: readonly OwnAddress[],
+  { uplink, address: node }: CheckedNode,
+): HealthCheck {
   const address = formatAddress(target);
-  const where = method.kind === 'icmp' ? address : `${address}:${method.port}`;
+  const from = chooseProbeSource(target, own, node);
   return {
     id: `probe ${name}`,
     reason: 'ProbeFailed',
-    subject: `the probe ${name} (${method.kind} ${where})`,
-    question: { address, ...method },
+    subject: `the probe ${name} (${method.kind} ${placeOf(target, method)})`,
+    question:
+      from === undefined
+        ? unaskable(uplink, `IPv${target.family}`)
+        : { address, from: formatAddress(from), ...method },
     ...pace,
+  };
+}
+
+function placeOf(target: Address, method: ProbeMethod): string {
+  const address = formatAddress(target);
+  if (method.kind === 'icmp') return address;
+  return target.family === 4 ? `${address}:${method.port}` : `[${address}]:${method.port}`;
+}
+
+function unaskable(uplink: string, lacking: string): Question {
+  return {
+    kind: 'unaskable',
+    why: `this node has no ${lacking} address of its own on ${uplink} to ask from`,
   };
 }

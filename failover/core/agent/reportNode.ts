@@ -20,6 +20,12 @@ export interface ObservedNode {
   readonly interfaces: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   readonly onLink: readonly { readonly cidr: string; readonly interfaceName: string }[];
   readonly nextHops: readonly { readonly address: string; readonly interfaceName: string }[];
+  /** Of the uplink, link-local ones too: what the node may ask from. Not reported. */
+  readonly ownAddresses: readonly {
+    readonly address: string;
+    readonly prefix: number;
+    readonly dynamic: boolean;
+  }[];
   readonly capacity: number;
   readonly versions: { readonly agent: string; readonly kernel: string; readonly nftables: string };
   readonly dataPlaneReady: boolean;
