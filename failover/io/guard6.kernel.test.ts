@@ -8,8 +8,9 @@ import {
   EGRESS6,
   SESSION,
 } from '../../test/lab/dataPlaneFixture.ts';
-import { NODES6, uplinkLines } from '../../test/lab/dataPlaneLab.ts';
+import { NODES6, OUTSIDE6, uplinkLines } from '../../test/lab/dataPlaneLab.ts';
 import { answersSolicitation } from '../../test/lab/neighbourDiscovery.ts';
+import { createPacketProber } from './packetProber.ts';
 
 const EGRESS = address(EGRESS6);
 const GATEWAYS = ['gw1', 'gw2'] as const;
@@ -168,6 +169,30 @@ test('a packet of the address to an unknown neighbour makes no solicitation in i
   expect(heard('from_egress')).toBe(before[0]);
   run('rtr', 'nft', 'delete', 'table', 'netdev', 'ear');
   run('gw1', 'ip', 'addr', 'del', ...place);
+});
+
+test('what the node asks its neighbours and hosts from its own addresses passes', async () => {
+  const own = { link: 'fe80::11', global: NODES6.gw1 } as const;
+  const timeoutMs = 5_000;
+  run('gw1', 'ip', 'addr', 'replace', `${own.link}/64`, 'dev', 'eth0', 'nodad');
+  const { gate } = fixture.plane('gw1');
+  const prober = createPacketProber({
+    execPrefix: fixture.lab.prefix('gw1'),
+    uplink: 'eth0',
+    identifier: 1,
+  });
+  const solicit = () => prober.ask('nd', '2001:db8::1', { from: own.link, timeoutMs });
+  expect(await gate.guard([EGRESS])).toEqual(OK);
+  const fenced = await fixture.counted('gw1', 'fenced');
+  expect(await solicit()).toEqual(OK);
+  expect(await prober.ask('icmp', OUTSIDE6, { from: own.global, timeoutMs })).toEqual(OK);
+  expect(await fixture.counted('gw1', 'fenced')).toBe(fenced);
+  // And if it were an egress IP, it would not.
+  expect(await gate.guard([EGRESS, address(own.link)])).toEqual(OK);
+  const unheard = solicit();
+  await expect.poll(() => fixture.counted('gw1', 'fenced'), { timeout: timeoutMs }).toBeGreaterThan(fenced);
+  prober.close();
+  expect((await unheard).kind).not.toBe('ok');
 });
 
 test('nothing that listens on the node is reached through the address, also after a flap of the uplink', async () => {
