@@ -14,6 +14,8 @@ const BUILD_TIMEOUT_MS = 1_800_000;
 const PROBE = ['name=web', 'type=tcp', 'target=198.51.100.10']
   .map((field) => `agent.healthProbes[0].${field}`)
   .join(',');
+/** Whole but for its target. */
+const PING = ['name=web', 'type=icmp'].map((field) => `agent.healthProbes[0].${field}`).join(',');
 const PROGRAMS = ['webhook', 'controller', 'agent'];
 
 interface Rule {
@@ -174,7 +176,7 @@ test('what gateways check reaches the agent as it was written', async () => {
       0,
       'name=up type=http target=198.51.100.10 path=/live?x failures=20 nodeSelector.matchLabels.zone=a',
     ),
-    ...probe(1, 'name=ping type=icmp target=198.51.100.11'),
+    ...probe(1, 'name=ping type=icmp target=2001:db8:51::11'),
   );
   expect(settings).toMatchObject({
     kind: 'ok',
@@ -267,6 +269,11 @@ test.each([
   { name: 'a misspelt value', setting: 'agent.leaseSecond=3' },
   { name: 'an unknown log level', setting: 'logLevel=trace' },
   { name: 'a probe of a host name', setting: `${PROBE},agent.healthProbes[0].target=example.com` },
+  { name: 'a probe of a link-local address', setting: `${PING},agent.healthProbes[0].target=fe80::1` },
+  {
+    name: 'a probe of an address with a zone',
+    setting: `${PING},agent.healthProbes[0].target=2001:db8::1%eth0`,
+  },
   { name: 'a TCP probe without a port', setting: PROBE },
   {
     name: 'a ping of a port',
