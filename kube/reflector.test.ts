@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createLogger } from '../runtime/logger.ts';
 import { collectReflector } from '../test/contract/collectReflector.ts';
 import { type FakeApiServer, type SeenRequest, startFakeApiServer } from '../test/contract/fakeApiServer.ts';
@@ -185,6 +185,54 @@ test('everything is listed again every ten minutes, for a version from the futur
   server.bookmark();
   await seen.until(() => seen.count('synced') === 2);
   expect(seen.count('disconnected')).toBe(0);
+});
+
+describe('after an outage of the API server', () => {
+  const away = { kind: 'refuse', status: 503, reason: 'ServiceUnavailable' } as const;
+  const isProbe = (request: SeenRequest): boolean => isList(request) && request.query.get('limit') === '1';
+
+  /** The watch is cut, and the next one finds nobody. */
+  async function outage(seen: ReturnType<typeof follow>, between: () => void = () => undefined) {
+    await server.whenSeen(isWatch);
+    once(isWatch, away);
+    server.closeWatches('cut');
+    await seen.until(() => seen.count('disconnected') === 2);
+    between();
+    await server.whenSeen(isProbe);
+  }
+
+  test('everything is listed again at once where the history has gone back', async () => {
+    const seen = follow();
+    await client.mergePatch(`${CONFIG_MAPS}/a`, { data: { v: '2' } });
+    await seen.until(() => seen.items.get('a') === '2');
+    await outage(seen, () => server.restore(103));
+    await seen.until(() => seen.count('synced') === 2);
+    expect(seen.items.get('a')).toBe('1');
+    await client.mergePatch(`${CONFIG_MAPS}/b`, { data: { v: '3' } });
+    await seen.until(() => seen.items.get('b') === '3');
+  });
+
+  test('and within a minute where that cannot be told', async () => {
+    let skippedMs = 0;
+    const seen = follow({ now: () => performance.now() + skippedMs, random: () => 0.5 });
+    await outage(seen);
+    const again = (request: SeenRequest): boolean =>
+      isWatch(request) && Number(request.query.get('timeoutSeconds')) <= 30;
+    await server.whenSeen(again);
+    expect(seen.count('synced')).toBe(1);
+    skippedMs = 31_000;
+    server.closeWatches('end');
+    await seen.until(() => seen.count('synced') === 2);
+  });
+
+  test('a watch that was cut and found somebody again is no outage', async () => {
+    const seen = follow();
+    await server.whenSeen(isWatch);
+    server.closeWatches('cut');
+    await client.mergePatch(`${CONFIG_MAPS}/b`, { data: { v: '3' } });
+    await seen.until(() => seen.items.get('b') === '3');
+    expect(server.seen.some(isProbe)).toBe(false);
+  });
 });
 
 test('a collection that is not served counts as empty where that is expected, and as unknown elsewhere', async () => {

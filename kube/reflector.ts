@@ -4,6 +4,7 @@
  */
 import { FieldReader } from '../policy/fieldReader.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { isOlderVersion } from './core/isOlderVersion.ts';
 import { type Attempt, decideRetry } from './core/retry.ts';
 import type { KubeClient, KubeError } from './kubeClient.ts';
 import { KubeFailure } from './kubeClient.ts';
@@ -45,6 +46,13 @@ const WATCH_SECONDS_MIN = 240;
 const WATCH_SECONDS_MAX = 480;
 /** A resourceVersion from the future (etcd was restored) stays silent: look again from time to time. */
 const RELIST_MS = 10 * 60_000;
+/**
+ * After an outage of the API server, within which etcd may have been restored: in a minute, each at its own moment. Where
+ * the history has gone back to before our version, it is seen at once.
+ */
+const RELIST_AFTER_OUTAGE_MS = 60_000;
+/** A watch that broke is the first; whoever fails to open another one found nobody there. */
+const OUTAGE_FAILURES = 2;
 /** This share of it is jitter, or every node that started with us would list with us. */
 const RELIST_JITTER = 0.2;
 
@@ -87,6 +95,8 @@ interface Place {
   /** Where the next watch begins; undefined: list first. */
   readonly version: string | undefined;
   readonly relistAtMs: number;
+  /** The API server was away meanwhile. */
+  readonly wasAway?: boolean;
 }
 
 async function reflect<T>(run: Run<T>): Promise<void> {
@@ -96,9 +106,9 @@ async function reflect<T>(run: Run<T>): Promise<void> {
   while (!run.signal.aborted) {
     const { reached, error, ...attempt } = await follow(run, place);
     if (run.signal.aborted) return;
-    place = reached;
     const retry = decideRetry(failures, attempt, run.random());
     failures = retry.failures;
+    place = failures >= OUTAGE_FAILURES ? { ...reached, wasAway: true } : reached;
     if (error !== undefined) {
       onEvent({ kind: 'disconnected', error });
       logger.debug('a watch broke', { path, failures, pauseMs: retry.pauseMs, reason: error.message });
@@ -119,13 +129,14 @@ async function follow<T>(run: Run<T>, from: Place): Promise<Followed> {
   let watchingSinceMs: number | undefined;
   const lastedMs = (): number => (watchingSinceMs === undefined ? 0 : run.now() - watchingSinceMs);
   try {
+    if (reached.wasAway === true) reached = await lookBack(run, reached);
     if (reached.version === undefined || run.now() >= reached.relistAtMs) {
       const version = await list(run);
       const jitterMs = RELIST_MS * RELIST_JITTER * run.random();
       reached = { version, relistAtMs: run.now() + RELIST_MS - jitterMs };
     }
     watchingSinceMs = run.now();
-    for await (const { changed, version } of watch(run, reached.version ?? '')) {
+    for await (const { changed, version } of watch(run, reached)) {
       if (changed) events += 1;
       if (version !== undefined) reached = { ...reached, version };
       if (run.now() >= reached.relistAtMs) break;
@@ -146,6 +157,25 @@ async function follow<T>(run: Run<T>, from: Place): Promise<Followed> {
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     };
   }
+}
+
+/** A version in front of all that there is was given by an etcd that is no more. */
+async function lookBack<T>(run: Run<T>, { version, relistAtMs }: Place): Promise<Place> {
+  const { client, path, query, logger } = run.options;
+  const outcome = await client.get(path, { ...query, limit: 1 });
+  if (outcome.kind !== 'ok') throw new KubeFailure(outcome.error);
+  const metadata = new FieldReader(outcome.value, '', []).child('metadata');
+  const newest = metadata.optionalText('resourceVersion') ?? '';
+  if (version !== undefined && isOlderVersion(newest, version)) {
+    logger.warn('the API server has gone back in time: everything is listed again', {
+      path,
+      version,
+      newest,
+    });
+    return { version: undefined, relistAtMs };
+  }
+  const soonMs = run.now() + RELIST_AFTER_OUTAGE_MS * run.random();
+  return { version, relistAtMs: Math.min(relistAtMs, soonMs) };
 }
 
 function isAbsence<T>({ options }: Run<T>, { code }: KubeError): boolean {
@@ -222,12 +252,15 @@ interface Seen {
 }
 
 /** Ends when the server ends the watch, which is no failure, or when we were stopped. */
-async function* watch<T>(run: Run<T>, from: string): AsyncGenerator<Seen> {
+async function* watch<T>(run: Run<T>, { version = '', relistAtMs }: Place): AsyncGenerator<Seen> {
   const { client, path, query } = run.options;
-  const seconds = WATCH_SECONDS_MIN + Math.floor((WATCH_SECONDS_MAX - WATCH_SECONDS_MIN) * run.random());
+  const wanted = WATCH_SECONDS_MIN + Math.floor((WATCH_SECONDS_MAX - WATCH_SECONDS_MIN) * run.random());
+  // One that stays silent would be noticed by nothing else.
+  const untilList = Math.max(1, Math.ceil((relistAtMs - run.now()) / 1000));
+  const seconds = Math.min(wanted, untilList);
   const frames = client.watch(
     path,
-    { ...query, resourceVersion: from, allowWatchBookmarks: true, timeoutSeconds: seconds },
+    { ...query, resourceVersion: version, allowWatchBookmarks: true, timeoutSeconds: seconds },
     run.signal,
   );
   for await (const { type, object } of frames) {

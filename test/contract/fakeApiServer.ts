@@ -54,6 +54,8 @@ export interface FakeApiServer {
   intercept(decide: (request: SeenRequest) => Intervention | undefined): void;
   /** Forgets history: watches from before now, and pages of lists begun before now, are gone. */
   compact(): void;
+  /** As when etcd is restored from a snapshot of that version: objects, history and versions are those of then. */
+  restore(toVersion: number): void;
   bookmark(): void;
   /** Sends this text, whatever it is, on every open watch. */
   sendOnWatches(text: string): void;
@@ -68,6 +70,8 @@ const PAGE_ITEMS_MAX = 10_000;
 interface Watch {
   readonly collection: string;
   readonly response: ServerResponse;
+  /** Nothing up to this version is sent: from the future it stays silent. */
+  readonly from: number;
 }
 
 export async function startFakeApiServer(
@@ -95,7 +99,8 @@ export async function startFakeApiServer(
     else objects.set(key, object);
     const change = { version, collection, type, object };
     history.push(change);
-    for (const watch of watches) if (watch.collection === collection) sendFrame(watch.response, type, object);
+    for (const watch of watches)
+      if (watch.collection === collection && version > watch.from) sendFrame(watch.response, type, object);
     return object;
   };
 
@@ -125,7 +130,7 @@ export async function startFakeApiServer(
     for (const change of history)
       if (change.collection === collection && change.version > from)
         sendFrame(response, change.type, change.object);
-    const watch = { collection, response };
+    const watch = { collection, response, from };
     watches.add(watch);
     response.once('close', () => watches.delete(watch));
   };
@@ -228,6 +233,17 @@ export async function startFakeApiServer(
       version += 1;
       compactedAt = version;
       pages.clear();
+    },
+    restore(toVersion) {
+      const kept = history.filter((change) => change.version <= toVersion);
+      history.splice(0, history.length, ...kept);
+      version = toVersion;
+      objects.clear();
+      for (const { collection, type, object } of kept) {
+        const key = `${collection}/${object.metadata.name}`;
+        if (type === 'DELETED') objects.delete(key);
+        else objects.set(key, object);
+      }
     },
     bookmark() {
       for (const { response } of watches)

@@ -3,6 +3,7 @@
  * request counts as an observation too, unless it is older than what the watch has brought.
  */
 
+import { isOlderVersion } from '../../../kube/core/isOlderVersion.ts';
 import type {
   CollectionEvent,
   ControllerEffect,
@@ -120,7 +121,7 @@ function upsert(
   const { collection, key, value } = event;
   const items: ReadonlyMap<string, unknown> | undefined = state.caches[collection];
   // Nothing before the first list: a part of a collection is no view of it.
-  if (items === undefined || isOlder(versionOf(value), versionOf(items.get(key)))) return state;
+  if (items === undefined || isOlderVersion(versionOf(value), versionOf(items.get(key)))) return state;
   const sessions =
     event.collection === 'leases' ? observeLease(state.sessions, event.value, nowMs) : state.sessions;
   return { ...state, sessions, caches: { ...state.caches, [collection]: new Map(items).set(key, value) } };
@@ -178,14 +179,4 @@ function versionOf(value: unknown): string {
   if ('egressIp' in value) return versionOf(value.egressIp);
   if ('resourceVersion' in value && typeof value.resourceVersion === 'string') return value.resourceVersion;
   return 'version' in value && typeof value.version === 'string' ? value.version : '';
-}
-
-/**
- * resourceVersions are decimal integers that grow over a collection
- * (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions, since 1.35). What is no such number
- * is taken as newer.
- */
-function isOlder(candidate: string, known: string): boolean {
-  if (!/^\d+$/.test(candidate) || !/^\d+$/.test(known)) return false;
-  return candidate.length === known.length ? candidate < known : candidate.length < known.length;
 }
