@@ -424,6 +424,16 @@ describe('an agent', () => {
     },
   );
 
+  test('without a session it says which epoch stood once, where an older one stands again', () => {
+    const without = ownership({ session: 0, released: new Map([[NAME, 9]]) });
+    const { state } = run([...START, without, applied]);
+    expect(reportNow(state)?.addresses).toEqual([
+      { address: NAME, state: 'Standby', epoch: 9, index: 0, session: 0, blocksVersion: 2 },
+    ]);
+    const lifted = run([withIp({ epoch: 10 }), applied], state).state;
+    expect(reportNow(lifted)?.addresses).toEqual([]);
+  });
+
   test('without a session it says nothing of any address, whatever it held', () => {
     const { state } = run(START);
     const over = run([ownership({ session: 0, holdings: [], released: new Map([[NAME, 4]]) })], state);
@@ -582,6 +592,25 @@ describe('an agent', () => {
       run([ownership({ holdings: [holding(4)], released: new Map() }), applied], state).effects,
     ).toHaveLength(1);
     expect(lastReport(run([{ kind: 'report-failed' }], state).effects)).toMatchObject({ holding: 1 });
+  });
+
+  test.each([
+    { name: 'an older copy of it was restored', after: new Map([['gw-1', gateway('gw-1', 3)]]), again: true },
+    { name: 'it was deleted', after: new Map<string, GatewayNode>(), again: true },
+    {
+      name: 'it is newer',
+      after: new Map([['gw-1', { ...gateway('gw-1', 3), resourceVersion: '11' }]]),
+      again: false,
+    },
+  ])('its report is written again where $name', ({ after, again }) => {
+    const seenAs = (gatewayNodes: ReadonlyMap<string, GatewayNode>): AgentEvent => ({
+      kind: 'viewed',
+      view: view({ gatewayNodes }),
+    });
+    const own = { ...gateway('gw-1', 3), resourceVersion: '10' };
+    const { state } = run([seenAs(new Map([['gw-1', own]])), ownership(), applied]);
+    const { effects } = run([seenAs(after), applied], state);
+    expect(kinds(effects).includes('report')).toBe(again);
   });
 
   test('a gateway says how healthy it is, and another node nothing', () => {

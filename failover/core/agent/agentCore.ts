@@ -8,6 +8,7 @@
  *
  * Relies on the runner to carry effects out and to report each one's outcome. Leaves the wire and the clock to it.
  */
+import { isOlderVersion } from '../../../kube/core/isOlderVersion.ts';
 import { egressIpName, formatAddress } from '../../../policy/address.ts';
 import type { NodeDataPlane } from '../dataPlane.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
@@ -248,7 +249,16 @@ function absorbHeard(
 function absorbView(state: AgentState, view: AgentView): AgentState {
   const known = state.view === undefined ? recallReturns(view) : state.portReturns;
   const portReturns = forgetTaken(known, view.egressIps, view.node);
-  return { ...state, view, portReturns, applyWanted: true };
+  const lastReport = wasTakenBack(state.view, view) ? '' : state.lastReport;
+  return { ...state, view, portReturns, lastReport, applyWanted: true };
+}
+
+/** What we said is not there any more: etcd was restored from a snapshot, or somebody deleted the object. */
+function wasTakenBack(before: AgentView | undefined, { node, gatewayNodes }: AgentView): boolean {
+  const said = before?.gatewayNodes.get(node);
+  if (said === undefined) return false;
+  const says = gatewayNodes.get(node);
+  return says === undefined || isOlderVersion(says.resourceVersion, said.resourceVersion);
 }
 
 /** What a former run of this agent said to be returned is not this one's to use either. */

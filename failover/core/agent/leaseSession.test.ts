@@ -156,7 +156,6 @@ describe('a Lease session', () => {
   test.each([
     { name: 'closed', lease: lease({ version: '13', session: 7, holding: false }), next: 8 },
     { name: 'held by a later session', lease: lease({ version: '13', session: 8 }), next: 9 },
-    { name: 'held by an earlier session', lease: lease({ version: '13', session: 6 }), next: 8 },
     { name: 'deleted', lease: 'absent' as const, next: 8 },
   ])(
     'a Lease $name ends the session: the kernel is flushed and a higher one is opened',
@@ -174,6 +173,24 @@ describe('a Lease session', () => {
       );
       expect(again.effects.map(({ kind }) => kind)).toEqual(['flush-kernel', 'read-lease', 'write-lease']);
       expect(again.effects.at(-1)).toMatchObject({ session: next, holding: true });
+    },
+  );
+
+  test.each([
+    { name: 'held', lease: lease({ version: '5', session: 6 }) },
+    { name: 'closed', lease: lease({ version: '5', session: 6, holding: false }) },
+  ])(
+    'a Lease with an earlier session, $name, was restored: it is written over and the session goes on',
+    ({ lease }) => {
+      const { state, effects } = drive([...RENEWING, LOST, { kind: 'lease-read', lease, nowMs: 1020 }]);
+      expect(effects.at(-1)).toEqual({ kind: 'write-lease', session: 7, holding: true, version: '5' });
+      expect(leasedSession(state)).toBe(7);
+      const written = drive(
+        [{ kind: 'lease-written', session: 7, outcome: { kind: 'accepted', version: '6' }, nowMs: 1030 }],
+        state,
+      );
+      expect(written.effects).toEqual([]);
+      expect(written.state.phase).toEqual({ kind: 'open', session: 7, version: '6', writing: false });
     },
   );
 

@@ -4,7 +4,8 @@
  *
  * The number is what makes a session: it is opened only after the flush, so whoever sees a higher one knows that nothing
  * of the lower ones answers any more. Who is alive is decided among the agents (core/ownership); the Lease shows the
- * session to the controller and to people. One that is found closed, gone or somebody else's ends the session.
+ * session to the controller and to people. One that is found closed, gone or under a later number ends the session. One
+ * with an earlier number was restored from a snapshot: numbers only grow, so it is written over and the session goes on.
  *
  * Relies on: monotonic milliseconds in every event.
  */
@@ -136,11 +137,7 @@ function onTick(state: LeaseSession, nowMs: number): LeaseSessionStep {
       if (nowMs < state.nextMs) return stay(state);
       return readLease({ ...state, nextMs: nowMs + RETRY_MS });
     case 'open':
-      if (phase.writing || nowMs < state.nextMs) return stay(state);
-      return {
-        state: { ...state, nextMs: nowMs + state.renewMs, phase: { ...phase, writing: true } },
-        effects: [{ kind: 'write-lease', session: phase.session, holding: true, version: phase.version }],
-      };
+      return phase.writing || nowMs < state.nextMs ? stay(state) : renew(state, phase, nowMs);
     case 'flushing':
     case 'reading':
     case 'opening':
@@ -150,6 +147,21 @@ function onTick(state: LeaseSession, nowMs: number): LeaseSessionStep {
     default:
       return phase satisfies never;
   }
+}
+
+function renew(
+  state: LeaseSession,
+  { session, version }: { readonly session: number; readonly version: string },
+  nowMs: number,
+): LeaseSessionStep {
+  return {
+    state: {
+      ...state,
+      nextMs: nowMs + state.renewMs,
+      phase: { kind: 'open', session, version, writing: true },
+    },
+    effects: [{ kind: 'write-lease', session, holding: true, version }],
+  };
 }
 
 function onLeaseRead(
@@ -171,6 +183,9 @@ function onLeaseRead(
   // The peers keep the session alive meanwhile: the API server may be away for long.
   if (lease === 'failed') return stay({ ...state, nextMs: nowMs + RETRY_MS });
   const { session } = phase;
+  // Restored from a snapshot: nobody but us may have a later number.
+  if (lease !== 'absent' && lease.session < session)
+    return renew(state, { session, version: lease.version }, nowMs);
   if (lease === 'absent' || !lease.holding || lease.session !== session) {
     const waiting = becomeWaiting(state, nowMs);
     return { ...waiting, effects: [{ kind: 'session-lost', session }] };

@@ -162,7 +162,7 @@ function stateAddresses({
   readonly confirmed: ReadonlyMap<string, number>;
 }): NodeReport['addresses'] {
   const { session, holdings, released } = ownership;
-  if (session === 0) return [];
+  if (session === 0) return lostEpochs(egressIps, ownership, confirmed);
   const rights = new Map(holdings.map(({ address, right }) => [address, right]));
   return [...egressIps].flatMap(([text, { name, fence }]): NodeReport['addresses'] => {
     const [blocksVersion, right, epoch] = [confirmed.get(name), rights.get(text), released.get(text)];
@@ -172,6 +172,23 @@ function stateAddresses({
     if (epoch === undefined) return [];
     const state = fence.some(({ gateway }) => gateway === view.node) ? 'Released' : 'Standby';
     return [{ ...base, state, epoch, index: 0 }];
+  });
+}
+
+/**
+ * Who has no session answers for nothing and says nothing, but of epochs that stood once and do not any more: etcd was
+ * restored from a snapshot, and whoever remembers them tells the controller to begin above.
+ */
+function lostEpochs(
+  egressIps: ReadonlyMap<string, EgressIp>,
+  { released }: OwnershipReport,
+  confirmed: ReadonlyMap<string, number>,
+): NodeReport['addresses'] {
+  return [...egressIps].flatMap(([address, { name, epoch: standing }]): NodeReport['addresses'] => {
+    const epoch = released.get(address) ?? 0;
+    if (epoch <= standing) return [];
+    const blocksVersion = confirmed.get(name) ?? 0;
+    return [{ address, state: 'Standby', epoch, index: 0, session: 0, blocksVersion }];
   });
 }
 

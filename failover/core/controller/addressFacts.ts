@@ -37,8 +37,9 @@ export function addressFacts(
 }
 
 /**
- * Who answers by the assignment that stands: its first, or a standby that took over without being asked. Else the first
- * that lives: an older right that is still used is on its way there.
+ * Who answers by the assignment that stands: its first, or a standby that took over without being asked; or by a later one
+ * that was lost, because an older copy of the object was put in its place. Else the first that lives: an older right that
+ * is still used is on its way there.
  */
 function holderOf(
   current: EgressIp,
@@ -46,8 +47,11 @@ function holderOf(
   view: ControllerView,
 ): string | undefined {
   const lives = (it: SessionRef): boolean => liveSession(view, it.gateway) === it.session;
-  if (answerer !== undefined && answerer.right.epoch === current.epoch)
-    if (current.order.some((it) => sameSession(it, answerer)) && lives(answerer)) return answerer.gateway;
+  if (answerer !== undefined && lives(answerer)) {
+    const { epoch } = answerer.right;
+    const named = epoch === current.epoch && current.order.some((it) => sameSession(it, answerer));
+    if (named || epoch > current.epoch) return answerer.gateway;
+  }
   return (current.order.find(lives) ?? current.order[0])?.gateway;
 }
 

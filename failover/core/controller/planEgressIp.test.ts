@@ -38,7 +38,7 @@ function egressIp(change: Partial<EgressIp> = {}): EgressIp {
   };
 }
 
-const nothing = { isDead: () => false, hasReleased: () => false };
+const nothing = { isDead: () => false, hasReleased: () => false, statedAbove: () => undefined };
 const wish = (...order: readonly SessionRef[]) => ({ owners: [], order, allocation: ALLOCATION });
 
 describe('the next spec', () => {
@@ -98,6 +98,16 @@ describe('the next spec', () => {
       fence: [],
     });
     expect(planEgressIp(current, wish(A), nothing)).toBe(current);
+  });
+
+  test('a copy older than what gateways state is followed by an epoch above that, with whoever answers fenced', () => {
+    const lost = { epoch: 9, answering: [C] };
+    const proofs = { ...nothing, statedAbove: (epoch: number) => (epoch < 9 ? lost : undefined) };
+    const restored = egressIp({ epoch: 5, order: [A, B] });
+    const next = planEgressIp(restored, wish(A, B), proofs);
+    expect(next).toMatchObject({ epoch: 10, order: [A, B], fence: [B, C] });
+    expect(planEgressIp(next, wish(A, B), proofs)).toBe(next);
+    expect(planEgressIp(restored, wish(C, A), proofs)).toMatchObject({ epoch: 10, fence: [A, B] });
   });
 
   test('the fence is tidied once its entries have released', () => {
@@ -283,6 +293,7 @@ class History {
         const statement = this.#stated.get(gateway);
         return statement?.session === session && (statement.releasedAt ?? 0) >= epoch;
       },
+      statedAbove: () => undefined,
     });
     this.wentBack ||= next.epoch < this.#spec.epoch;
     this.#spec = this.#mutate(next, this.#spec);

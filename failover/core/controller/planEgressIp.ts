@@ -5,6 +5,10 @@
  * Every session of an order may have taken over, so a new order means a new epoch and a fence of the whole old order and
  * whoever was fenced still, less those proven dead. Only standbys that are added at the end need neither: they come after
  * everybody in every version of the order that anyone may have read.
+ *
+ * Where gateways state rights of epochs that the object never had, its history was taken back: etcd was restored from a
+ * snapshot. What stands is then no newer than what agents go on by, so a new epoch above all that was stated follows, and
+ * whoever answers by one of the lost epochs is fenced with the rest.
  */
 import type { EgressIp, PolicyOwner, SessionRef } from '../egressIp.ts';
 import type { Allocation } from './portBlocks.ts';
@@ -23,20 +27,30 @@ export interface SessionProofs {
   isDead(session: SessionRef): boolean;
   /** Its gateway stated, under that session or a later one, that it does not answer at `epoch` or a later one. */
   hasReleased(session: SessionRef, epoch: number): boolean;
+  /** What gateways state by epochs above this one; undefined: nothing. */
+  statedAbove(epoch: number): StatedAbove | undefined;
+}
+
+export interface StatedAbove {
+  /** The highest. */
+  readonly epoch: number;
+  /** Who answers by one of them. */
+  readonly answering: readonly SessionRef[];
 }
 
 /** The same object if nothing is to be written. */
 export function planEgressIp(current: EgressIp, wish: EgressIpWish, proofs: SessionProofs): EgressIp {
   const { owners, order, home, allocation } = wish;
   const { home: _former, ...rest } = current;
-  const moved = !isPrefix(current.order, order);
+  const lost = proofs.statedAbove(current.epoch);
+  const moved = lost !== undefined || !isPrefix(current.order, order);
   const next: EgressIp = {
     ...rest,
     ...(home === undefined ? {} : { home }),
     policies: owners,
-    epoch: moved ? current.epoch + 1 : current.epoch,
+    epoch: moved ? Math.max(current.epoch, lost?.epoch ?? 0) + 1 : current.epoch,
     order,
-    fence: moved ? fenceOf(current, order[0], proofs) : tidyFence(current, proofs),
+    fence: moved ? fenceOf(current, order[0], { proofs, lost }) : tidyFence(current, proofs),
     blocksVersion: allocation.blocksVersion,
     blocks: allocation.blocks,
     resting: allocation.resting,
@@ -48,10 +62,11 @@ export function planEgressIp(current: EgressIp, wish: EgressIpWish, proofs: Sess
 function fenceOf(
   { order, fence }: EgressIp,
   holder: SessionRef | undefined,
-  { isDead }: SessionProofs,
+  { proofs, lost }: { readonly proofs: SessionProofs; readonly lost: StatedAbove | undefined },
 ): readonly SessionRef[] {
-  const entries = [...fence, ...order.filter((it) => !fence.some((known) => sameSession(known, it)))];
-  return entries.filter((entry) => !isDead(entry) && !sameSession(entry, holder));
+  const entries = [...fence, ...order, ...(lost?.answering ?? [])];
+  const once = entries.filter((entry, at) => entries.findIndex((it) => sameSession(it, entry)) === at);
+  return once.filter((entry) => !proofs.isDead(entry) && !sameSession(entry, holder));
 }
 
 /** Agents see releases themselves; here they only keep the list short. */

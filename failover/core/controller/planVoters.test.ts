@@ -102,6 +102,15 @@ describe('the first voters', () => {
     expect(plan(viewOf(agents, undefined), 0).next).toEqual(known);
   });
 
+  test.each([
+    { name: 'one set', config: { version: 4, sets: [['w-0', 'w-1', 'w-2']] } },
+    { name: 'two sets', config: { version: 4, sets: [['w-0', 'w-1', 'w-2'], ['w-0']] } },
+  ])('are those that the agents know where an older object of $name was restored', ({ config }) => {
+    const agents = [{ name: 'w-0', knows: 6 }, { name: 'w-1', knows: 4 }, { name: 'w-2' }];
+    const known = { version: 6, sets: [['a', 'b', 'c']] };
+    expect(plan(viewOf(agents, config), 0).next).toEqual(known);
+  });
+
   test('are spread over the zones', () => {
     const zones = ['a', 'a', 'a', 'a', 'a', 'b', 'b', 'c'];
     const agents = zones.map((zone, index) => ({ name: `w-${index}`, zone }));

@@ -48,6 +48,10 @@ export function planVoters(
 ): VoterPlan {
   const config = view.voters?.config;
   const fit = fitAgents(view);
+  const known = newestKnown(view);
+  // It was deleted, or restored from a snapshot. Agents go on by the newest they know: only that very one may be written.
+  if (known !== undefined && known.version > (config?.version ?? 0))
+    return { next: known, waits: NO_WAITS, wakeMs: undefined };
   if (config === undefined) return planFirst(view, fit, { waits, nowMs });
   if (config.sets.length > 1) return planEnd(view, config, { waits, settledMs, nowMs });
   const next = changeOne(config, fit, view);
@@ -62,16 +66,19 @@ function fitAgents({ gatewayNodes, nodes }: ControllerView): readonly NodeFacts[
   });
 }
 
+/** As agents of nodes say that exist: others may be anybody's objects. */
+function newestKnown({ gatewayNodes, nodes }: ControllerView): VoterConfig | undefined {
+  let newest: VoterConfig | undefined;
+  for (const { name, voterConfig } of gatewayNodes.values())
+    if (nodes.has(name) && voterConfig.version > (newest?.version ?? 0)) newest = voterConfig;
+  return newest;
+}
+
 function planFirst(
-  { nodes, gatewayNodes }: ControllerView,
+  { nodes }: ControllerView,
   fit: readonly NodeFacts[],
   { waits, nowMs }: { readonly waits: VoterWaits; readonly nowMs: number },
 ): VoterPlan {
-  // Somebody deleted it. The agents go on by the newest they know: only that very one may be written again.
-  const known = [...gatewayNodes.values()]
-    .map(({ voterConfig }) => voterConfig)
-    .toSorted((a, b) => b.version - a.version)[0];
-  if (known !== undefined && known.version > 0) return { next: known, waits: NO_WAITS, wakeMs: undefined };
   if (fit.length === 0) return { next: undefined, waits: NO_WAITS, wakeMs: undefined };
   const sinceMs = waits.wantedSinceMs ?? nowMs;
   const complete = fit.length >= Math.min(nodes.size, VOTERS_MAX);

@@ -75,6 +75,34 @@ describe('a fenced session has released', () => {
   });
 });
 
+describe('of epochs above the one that stands', () => {
+  const other = (change: Partial<AddressStatement>, name = 'gw-2') => gateway(stated(change), name);
+
+  test.each([
+    { name: 'nobody speaks where all state this one', nodes: [gateway(stated())], above: undefined },
+    {
+      name: 'nobody speaks where an older one is stated',
+      nodes: [gateway(stated({ epoch: EPOCH - 1 }))],
+      above: undefined,
+    },
+    {
+      name: 'a standby speaks',
+      nodes: [gateway(stated()), other({ epoch: EPOCH + 3, state: 'Standby' })],
+      above: { epoch: EPOCH + 3, answering: [] },
+    },
+    {
+      name: 'the highest counts, and whoever answers by one is named',
+      nodes: [
+        gateway(stated({ epoch: EPOCH + 2, state: 'Answering', session: 7 })),
+        other({ epoch: EPOCH + 3, state: 'Released' }),
+      ],
+      above: { epoch: EPOCH + 3, answering: [{ gateway: 'gw-1', session: 7 }] },
+    },
+  ])('$name', ({ nodes, above }) => {
+    expect(proofsFor(ADDRESS, viewOf(nodes)).statedAbove(EPOCH)).toEqual(above);
+  });
+});
+
 describe('a session is dead and does not live', () => {
   const witness = (session: number) => gateway({ dead: [{ gateway: 'gw-1', session }] }, 'gw-2');
 

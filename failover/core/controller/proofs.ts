@@ -8,8 +8,9 @@ import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement } from '../gatewayNode.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
 import type { ControllerView } from './controllerView.ts';
-import type { SessionProofs } from './planEgressIp.ts';
+import type { SessionProofs, StatedAbove } from './planEgressIp.ts';
 import { isOver, leasedSession } from './sessions.ts';
+import { statementIndex } from './statementIndex.ts';
 
 /** Nothing of the session answers any more, and never will. */
 export function isDead(view: ControllerView, session: SessionRef): boolean {
@@ -20,9 +21,7 @@ export function isDead(view: ControllerView, session: SessionRef): boolean {
 
 /** A majority of voters called it dead, as some gateway heard. */
 export function wasCalledDead({ gatewayNodes }: ControllerView, session: SessionRef): boolean {
-  return [...gatewayNodes.values()].some(({ dead }) =>
-    dead.some((it) => it.gateway === session.gateway && it.session >= session.session),
-  );
+  return session.session > 0 && statementIndex(gatewayNodes).deadUpTo(session.gateway) >= session.session;
 }
 
 function sessionOf({ gatewayNodes }: ControllerView, gateway: string): number {
@@ -43,11 +42,10 @@ export function liveSession(view: ControllerView, gateway: string): number | und
 export function statementOn(
   view: ControllerView,
   gateway: string,
-  { family, value }: Address,
+  address: Address,
 ): AddressStatement | undefined {
-  return view.gatewayNodes
-    .get(gateway)
-    ?.addresses.find(({ address }) => address.value === value && address.family === family);
+  const said = statementIndex(view.gatewayNodes).on(address);
+  return said.find((it) => it.gateway === gateway)?.statement;
 }
 
 export function proofsFor(address: Address, view: ControllerView): SessionProofs {
@@ -62,7 +60,19 @@ export function proofsFor(address: Address, view: ControllerView): SessionProofs
         statement.epoch >= epoch
       );
     },
+    statedAbove: (epoch) => statedAbove(epoch, address, view),
   };
+}
+
+function statedAbove(epoch: number, address: Address, view: ControllerView): StatedAbove | undefined {
+  let above: StatedAbove | undefined;
+  for (const { gateway, statement } of statementIndex(view.gatewayNodes).on(address)) {
+    if (statement.epoch <= epoch) continue;
+    const { session, state } = statement;
+    const answering = [...(above?.answering ?? []), ...(state === 'Answering' ? [{ gateway, session }] : [])];
+    above = { epoch: Math.max(above?.epoch ?? 0, statement.epoch), answering };
+  }
+  return above;
 }
 
 export interface Answerer extends SessionRef {
@@ -75,9 +85,8 @@ export interface Answerer extends SessionRef {
  */
 export function answererOf(egressIp: EgressIp, view: ControllerView): Answerer | undefined {
   let best: Answerer | undefined;
-  for (const gateway of view.gatewayNodes.keys()) {
-    const statement = statementOn(view, gateway, egressIp.address);
-    if (statement?.state !== 'Answering') continue;
+  for (const { gateway, statement } of statementIndex(view.gatewayNodes).on(egressIp.address)) {
+    if (statement.state !== 'Answering') continue;
     const { session, epoch, index } = statement;
     if (view.silent.has(gateway) || isDead(view, { gateway, session })) continue;
     const right = { epoch, index };

@@ -7,6 +7,10 @@
  * whose right was overtaken by a newer assignment goes on answering until it is asked, so that nobody is without an
  * answer in between; it is asked for the last word only when nobody else is in the way.
  *
+ * Whoever was heard to answer by the highest right is dealt with as if the fence named it, and lets go itself where it
+ * hears of a right above its own. Both change nothing while the API forgets nothing; where etcd was restored from a
+ * snapshot, orders and fences are those of then, and the gateways have only each other's word.
+ *
  * Relies on the kernel to answer only while the session lives. Leaves the wire and the kernel to its caller.
  */
 import type { SessionRef } from '../egressIp.ts';
@@ -47,6 +51,8 @@ export interface AddressState {
   readonly releasedEpoch: number;
   /** `gateway/session` → the epoch at which it said that it let go. */
   readonly released: ReadonlyMap<string, number>;
+  /** Another gateway that said to answer, by the highest right that was heard. */
+  readonly heard: { readonly session: SessionRef; readonly right: Right } | undefined;
   /** Since when somebody is asked, and how often. */
   readonly asking: { readonly rounds: number; readonly nextMs: number } | undefined;
   /** Who waits for our letting go. */
@@ -70,6 +76,7 @@ export const SILENT: AddressState = {
   kernel: { kind: 'silent' },
   releasedEpoch: 0,
   released: new Map(),
+  heard: undefined,
   asking: undefined,
   waiting: [],
 };
@@ -100,16 +107,20 @@ export interface Candidacy {
 /** The right that the assignment gives to this session now; undefined: none. */
 export function decideCandidacy(
   { epoch, order, fence }: Assignment,
-  { released }: Pick<AddressState, 'released'>,
+  { released, heard }: Pick<AddressState, 'released' | 'heard'>,
   gateway: Pick<Gateway, 'self' | 'deaths'>,
 ): Candidacy | undefined {
   const { self } = gateway;
   const index = order.findIndex((it) => isSame(it, self));
   if (index < 0 || !order.slice(0, index).every((it) => isGone(it, gateway))) return undefined;
-  const outstanding = fence.filter(
+  const outstanding = withHeard(fence, heard?.session).filter(
     (it) => !isSame(it, self) && !isGone(it, gateway) && (released.get(sessionKey(it)) ?? 0) < epoch,
   );
   return { right: { epoch, index }, outstanding };
+}
+
+function withHeard(fence: readonly SessionRef[], heard: SessionRef | undefined): readonly SessionRef[] {
+  return heard === undefined || fence.some((it) => isSame(it, heard)) ? fence : [...fence, heard];
 }
 
 /**
@@ -153,6 +164,7 @@ export function reconcileAddress(
 ): AddressStep {
   if (assignment === undefined || assignment.order.length === 0 || gateway.closing)
     return becomeSilent(withoutAsking(state), name, gateway.self);
+  if (isOvertaken(state, gateway)) return becomeSilent(withoutAsking(state), name, gateway.self);
   const candidacy = gateway.valid ? decideCandidacy(assignment, state, gateway) : undefined;
   if (candidacy === undefined || candidacy.right.epoch < state.releasedEpoch)
     return stay(withoutAsking(state));
@@ -178,6 +190,16 @@ export function reconcileAddress(
     default:
       return state.kernel satisfies never;
   }
+}
+
+/** Another one that may be alive answers by a higher right: one of us has a history that the other does not know. */
+function isOvertaken({ kernel, heard }: AddressState, gateway: Gateway): boolean {
+  return (
+    kernel.kind === 'armed' &&
+    heard !== undefined &&
+    compareRights(heard.right, kernel.right) > 0 &&
+    !isGone(heard.session, gateway)
+  );
 }
 
 function stay(state: AddressState): AddressStep {
@@ -263,6 +285,15 @@ function reply(state: AddressState, message: Ask, answer: Told['state']): Addres
 export function hearTold(state: AddressState, { target, epoch, state: answer }: Told): AddressState {
   if (answer === 'holding') return state;
   return becomeToldReleased(state, target, epoch);
+}
+
+/** A gateway's own word that it answers. */
+export function becomeHeard(state: AddressState, session: SessionRef, right: Right): AddressState {
+  const known = state.heard;
+  if (known !== undefined && compareRights(known.right, right) > 0) return state;
+  if (known !== undefined && isSame(known.session, session) && compareRights(known.right, right) === 0)
+    return state;
+  return { ...state, heard: { session, right } };
 }
 
 /** Heard from the gateway or read from its GatewayNode. */

@@ -1,9 +1,10 @@
 /** What a message of another agent changes: each part hears what is for it, and what is for somebody else is passed on. */
+import type { SessionRef } from '../egressIp.ts';
 import { absorbAddress, absorbPeer } from './absorbStep.ts';
-import { type AddressState, type AddressStep, hearAsk, hearTold } from './addresses.ts';
+import { type AddressState, type AddressStep, becomeHeard, hearAsk, hearTold, SILENT } from './addresses.ts';
 import { becomeStated, concludeDeaths, isProvenDead } from './deaths.ts';
 import { acknowledge } from './holdings.ts';
-import type { PeerMessage } from './messages.ts';
+import type { Holding, PeerMessage } from './messages.ts';
 import {
   type OwnershipState,
   type OwnershipStep,
@@ -48,7 +49,7 @@ export function hear(
       const { session, holdings, after, upTo } = message;
       const ack: PeerMessage = { kind: 'moved-ack', session, after, upTo };
       return {
-        state,
+        state: hearHoldings(state, { gateway: from, session }, holdings),
         effects: [
           { kind: 'heard-holdings', session: { gateway: from, session }, holdings },
           { kind: 'send', to: from, message: ack },
@@ -60,6 +61,24 @@ export function hear(
     default:
       return message satisfies never;
   }
+}
+
+/** Of addresses that are assigned: of others nobody would ever be rid of what was heard. */
+function hearHoldings(
+  state: OwnershipState,
+  session: SessionRef,
+  holdings: readonly Holding[],
+): OwnershipState {
+  let addresses: Map<string, AddressState> | undefined;
+  for (const { address, right } of holdings) {
+    if (!state.assignments.has(address)) continue;
+    const known = state.addresses.get(address) ?? SILENT;
+    const heard = becomeHeard(known, session, right);
+    if (heard === known) continue;
+    addresses ??= new Map(state.addresses);
+    addresses.set(address, heard);
+  }
+  return addresses === undefined ? state : { ...state, addresses };
 }
 
 function justState(state: AddressState): AddressStep {

@@ -9,7 +9,6 @@ import type { OwnershipState, Release } from './ownershipState.ts';
 import { openPeerSession } from './peerSession.ts';
 import { becomeAware } from './voter.ts';
 
-/** An epoch never goes back here: a watch that starts anew may show an older object for a moment. */
 export function assign(
   state: OwnershipState,
   assignments: ReadonlyMap<string, Assignment>,
@@ -18,12 +17,26 @@ export function assign(
   const kept = new Map(
     [...assignments].map(([name, assignment]) => {
       const known = state.assignments.get(name);
-      return [name, known !== undefined && known.epoch > assignment.epoch ? known : assignment] as const;
+      return [name, known === undefined || supersedes(assignment, known) ? assignment : known] as const;
     }),
   );
   const named = [...kept.values()].flatMap(({ order, fence }) => [...order, ...fence]);
   const voter = becomeAware(state.voter, named, nowMs);
   return { ...state, assignments: kept, addresses: rememberGone(state, kept), voter };
+}
+
+/**
+ * An epoch never goes back here: a watch that starts anew may show an older object for a moment, and one that was restored
+ * from a snapshot stands until the controller has heard of the later epochs. One of them may be given again until then.
+ */
+function supersedes(assignment: Assignment, known: Assignment): boolean {
+  if (assignment.epoch !== known.epoch) return assignment.epoch > known.epoch;
+  const length = Math.min(assignment.order.length, known.order.length);
+  const standing = known.order.slice(0, length);
+  return standing.every(({ gateway, session }, at) => {
+    const entry = assignment.order[at];
+    return entry?.gateway === gateway && entry.session === session;
+  });
 }
 
 /** Of an address that is gone no older right is used again, should an older list show it once more. */
@@ -57,7 +70,9 @@ export function open(
   { session, boot, nowMs }: { readonly session: number; readonly boot: string; readonly nowMs: number },
 ): OwnershipState {
   const addresses = new Map(
-    [...state.addresses].map(([name, { released }]) => [name, { ...SILENT, released }] as const),
+    [...state.addresses].map(
+      ([name, { released, heard }]) => [name, { ...SILENT, released, heard }] as const,
+    ),
   );
   return { ...state, addresses, peer: openPeerSession(session, boot, nowMs) };
 }

@@ -495,3 +495,34 @@ test('without any voter that answers, no session becomes valid and each ends', (
   expect(network.answering(IP)).toEqual([]);
   expect(said(network, 'gw-1', 'session-over')).toMatchObject([{ reason: 'no-majority' }]);
 });
+
+test.each([
+  { name: 'an older epoch', restored: assignment(3, [of('gw-2'), of('gw-3')], [of('gw-1')]) },
+  { name: 'the same epoch for another order', restored: assignment(4, [of('gw-2'), of('gw-3')]) },
+])(
+  '$name, as an API shows it that was restored from a snapshot, moves nothing; a higher one does',
+  ({ restored }) => {
+    const network = served();
+    const current = assignment(4, [of('gw-1'), of('gw-3')], [of('gw-2')]);
+    network.assign([current]);
+    network.run(500);
+    network.assign([restored]);
+    network.run(2000);
+    expect(network.answering(IP)).toEqual(['gw-1']);
+    // What is said of the address by all others is the word that the controller needs.
+    for (const name of ['gw-2', 'gw-3'])
+      expect(wordOfOwnership(network.state(name)).released.get(IP)).toBe(4);
+    network.assign([assignment(5, [of('gw-2')], [of('gw-1'), of('gw-3')])]);
+    network.runUntil(() => network.answering(IP).join() === 'gw-2', 500);
+    expect(network.answering(IP)).toEqual(['gw-2']);
+  },
+);
+
+test('an assignment of the same epoch that has more standbys is taken', () => {
+  const network = served();
+  network.assign([assignment(4, [of('gw-1')], [of('gw-2')])]);
+  network.run(200);
+  network.assign([assignment(4, [of('gw-1'), of('gw-3')])]);
+  network.run(200);
+  expect(network.state('gw-3').assignments.get(IP)?.order).toEqual([of('gw-1'), of('gw-3')]);
+});

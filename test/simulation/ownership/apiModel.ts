@@ -91,6 +91,7 @@ export class ApiModel {
   /** Planted: a replace takes no notice of the version. */
   blind = false;
   onCommit: (change: Change) => void = () => undefined;
+  onRestore: () => void = () => undefined;
   readonly #queue: EventQueue;
   readonly #latency: Stream;
   readonly #chance: Stream;
@@ -159,6 +160,27 @@ export class ApiModel {
     if (this.truth.ips.get(name)?.resourceVersion !== version) return false;
     this.commit({ kind: 'ip', name, value: undefined });
     return true;
+  }
+
+  /**
+   * As when etcd is restored from a snapshot, so many changes old: all is that of then, under the versions of then. Only
+   * that addresses are there or not is left as it is: policies would be restored with them. Versions go on from where they
+   * are, as `etcdutl snapshot restore --bump-revision` has it.
+   */
+  restore(changes: number): void {
+    const then = emptyView();
+    for (const change of this.log.slice(0, Math.max(0, this.log.length - changes))) applyChange(then, change);
+    const { truth } = this;
+    this.onRestore();
+    for (const [name, value] of then.ips)
+      if (truth.ips.has(name) && truth.ips.get(name) !== value) this.commit({ kind: 'ip', name, value });
+    for (const [name, value] of then.nodes)
+      if (truth.nodes.get(name) !== value) this.commit({ kind: 'node', name, value });
+    for (const name of new Set([...truth.leases.keys(), ...then.leases.keys()]))
+      if (truth.leases.get(name) !== then.leases.get(name))
+        this.commit({ kind: 'lease', name, value: then.leases.get(name) });
+    if (then.voters.version !== truth.voters.version && then.voters.version > 0)
+      this.commit({ kind: 'voters', value: then.voters });
   }
 
   writeVoters(next: VoterConfig, version: number): boolean {

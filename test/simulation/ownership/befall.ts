@@ -6,6 +6,9 @@ import type { Fault } from './faults.ts';
 import type { SimNode } from './simNode.ts';
 import type { World } from './world.ts';
 
+/** How old a snapshot is: some of them are from before the first address was placed. */
+const SNAPSHOT_CHANGES_MAX = 400;
+
 export function befall(world: World, fault: Fault): void {
   const { ground } = world;
   const node = pick(world.nodes, fault.whom);
@@ -60,6 +63,7 @@ export function befall(world: World, fault: Fault): void {
     case 'api slow':
     case 'watch stall':
     case 'watch goes back':
+    case 'etcd restored':
       return befallApi(world, fault, node);
     default:
       return befallPeople(world, fault);
@@ -126,6 +130,12 @@ function befallApi({ ground }: World, { kind, amount, durationMs }: Fault, node:
       });
     case 'watch stall':
       return node.agent?.stallWatch(durationMs);
+    case 'etcd restored':
+      api.outages += 1;
+      return queue.after(durationMs, () => {
+        api.restore(Math.floor(SNAPSHOT_CHANGES_MAX * amount));
+        api.outages -= 1;
+      });
     default:
       return node.agent?.goBack(Math.floor(40 * amount));
   }

@@ -54,6 +54,7 @@ export class Checker {
   readonly #sessionMs: number;
   #config: VoterConfig = { version: 0, sets: [] };
   readonly #configs = new Map<number, VoterConfig>();
+  #wasRestored = false;
   readonly #epochs = new Map<string, number>();
   readonly #answerer = new Map<string, string>();
   readonly #highest = new Map<string, Right>();
@@ -72,7 +73,7 @@ export class Checker {
   }
 
   apiCommitted(change: Change): void {
-    if (change.kind === 'voters') {
+    if (change.kind === 'voters' && change.value.version >= this.#config.version) {
       this.#config = change.value;
       this.#configs.set(change.value.version, change.value);
     }
@@ -81,6 +82,16 @@ export class Checker {
     const known = this.#epochs.get(name) ?? 0;
     if (epoch < known) throw this.#broken('S3', `the API has ${name} at epoch ${epoch} after ${known}`);
     this.#epochs.set(name, epoch);
+  }
+
+  /**
+   * What stands in it may be of any age from here on. Where whoever knew has gone or is not heard, epochs and numbers of
+   * sessions are given again: of S3 nothing is left then. That two do not answer at once holds all the same.
+   */
+  apiRestored(): void {
+    this.#epochs.clear();
+    this.#sent.clear();
+    this.#wasRestored = true;
   }
 
   sent(node: SimNode, to: string, message: PeerMessage): void {
@@ -196,7 +207,7 @@ export class Checker {
 
   #checkRight(node: SimNode, address: string): void {
     const right = this.#rights.get(`${node.name} ${address}`);
-    if (right === undefined || this.isThawed(node)) return;
+    if (right === undefined || this.#wasRestored || this.isThawed(node)) return;
     const highest = this.#highest.get(address);
     if (highest !== undefined && compareRights(right, highest) < 0)
       throw this.#broken(

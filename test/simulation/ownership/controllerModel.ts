@@ -169,6 +169,7 @@ export class ControllerModel {
       coverage.hit('controller: standby appended in the same epoch');
     if (next.epoch === before.epoch && next.fence.length < before.fence.length)
       coverage.hit('controller: fence shortened');
+    if (next.epoch > before.epoch + 1) coverage.hit('controller: lost epochs');
     if (next.epoch > before.epoch && before.fence.length > 0 && next.fence.length > 0)
       coverage.hit('controller: fence inherited');
     if (next.order[0]?.gateway === before.order[0]?.gateway) return;
@@ -195,9 +196,8 @@ export class ControllerModel {
     const { version, sets } = view.voters;
     const [first, second] = sets;
     if (this.#writingVoters || first === undefined) return;
-    const put = (next: readonly (readonly string[])[]): void => {
+    const write = (config: VoterConfig): void => {
       this.#writingVoters = true;
-      const config: VoterConfig = { version: version + 1, sets: next };
       api.call(
         () => this.apiCuts === 0,
         () => api.writeVoters(config, version),
@@ -207,6 +207,9 @@ export class ControllerModel {
           }),
       );
     };
+    const put = (next: readonly (readonly string[])[]): void => write({ version: version + 1, sets: next });
+    const known = newestKnown(view);
+    if (known.version > version && bug !== 'older voters are changed') return write(known);
     if (second !== undefined) {
       if (this.#isSettled(view) || bug === 'no wait for the old voters') put([second]);
       return;
@@ -228,6 +231,14 @@ export class ControllerModel {
     const waitMs = this.#ground.bug === 'no final wait' ? 0 : this.#ground.durations.settledMs;
     return nowMs >= this.#settled.atMs + waitMs;
   }
+}
+
+/** After a restore agents go on by what stands there no more. */
+function newestKnown({ nodes, voters }: ApiView): VoterConfig {
+  let newest = voters;
+  for (const { voterConfig } of nodes.values())
+    if (voterConfig.version > newest.version) newest = voterConfig;
+  return newest;
 }
 
 function show(sessions: readonly SessionRef[]): string {

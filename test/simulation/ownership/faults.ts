@@ -42,7 +42,7 @@ const WEIGHTS = {
   'replace a voter': 4,
 } as const;
 
-export type FaultKind = keyof typeof WEIGHTS | 'freeze';
+export type FaultKind = keyof typeof WEIGHTS | 'freeze' | 'etcd restored';
 
 export interface Fault {
   readonly kind: FaultKind;
@@ -57,6 +57,8 @@ export interface Fault {
 
 /** Seeds divisible by this have their virtual machines frozen now and then, and nothing else that is worse. */
 export const FREEZE_SEEDS = 10;
+/** In these etcd is restored from a snapshot, once or twice. */
+export const RESTORE_SEEDS = 5;
 const CALM_SEEDS = 8;
 const FIRST_MS = 1500;
 /** Before the end of the safety phase; an agent that ends may take its grace period, and starts again. */
@@ -74,7 +76,11 @@ export function drawFaults(draws: Draws, shape: Shape, seed: number): readonly F
     const kind = index < freezes ? 'freeze' : draw.pick(kinds);
     return drawFault(draw, shape, kind);
   });
-  return faults.toSorted((a, b) => a.atMs - b.atMs);
+  const restores = draws.draw('restores');
+  const restored = Array.from({ length: seed % RESTORE_SEEDS === 2 ? 1 + restores.integer(2) : 0 }, () =>
+    drawFault(restores, shape, 'etcd restored'),
+  );
+  return [...faults, ...restored].toSorted((a, b) => a.atMs - b.atMs);
 }
 
 function drawFault(draw: Stream, shape: Shape, kind: FaultKind): Fault {

@@ -24,6 +24,7 @@ export type WorldBug =
   | 'a lease that stood still proves a death'
   | 'the Lease is closed before the hand-over'
   | 'no joint configuration'
+  | 'older voters are changed'
   | 'no wait for the old voters'
   | 'no final wait';
 

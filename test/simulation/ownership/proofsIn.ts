@@ -29,5 +29,17 @@ export function proofsIn(view: ApiView, address: Address): SessionProofs {
         statement.epoch >= epoch
       );
     },
+    statedAbove(epoch) {
+      const above = [...view.nodes].flatMap(([gateway, { addresses }]) =>
+        addresses
+          .filter((it) => it.address.value === address.value && it.epoch > epoch)
+          .map((it) => ({ ...it, gateway })),
+      );
+      if (above.length === 0) return undefined;
+      const answering = above
+        .filter(({ state }) => state === 'Answering')
+        .map(({ gateway, session }) => ({ gateway, session }));
+      return { epoch: Math.max(...above.map((it) => it.epoch)), answering };
+    },
   };
 }

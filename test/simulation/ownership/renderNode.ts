@@ -38,7 +38,14 @@ export function renderNode({ name, word, lastSession, confirmed }: NodeWord, vie
       const blocksVersion = confirmed.get(egressIp.name);
       const right = rights.get(egressIp.name);
       const epoch = word.released.get(egressIp.name);
-      if (word.session === 0 || blocksVersion === undefined) return [];
+      if (word.session === 0) {
+        if (epoch === undefined || epoch <= egressIp.epoch) return [];
+        const { address } = egressIp;
+        return [
+          { address, session: 0, blocksVersion: blocksVersion ?? 0, state: 'Standby', epoch, index: 0 },
+        ];
+      }
+      if (blocksVersion === undefined) return [];
       const base = { address: egressIp.address, session: word.session, blocksVersion };
       if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
       if (epoch === undefined) return [];

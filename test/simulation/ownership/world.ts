@@ -105,6 +105,7 @@ export class World {
       for (const node of this.nodes) node.agent?.apiChanged();
       for (const controller of this.controllers) controller.watch.notify();
     };
+    api.onRestore = () => checker.apiRestored();
     api.commit({ kind: 'voters', value: { version: 1, sets: [shape.voters] } });
     for (const name of this.addresses) api.commit({ kind: 'wanted', name, value: true });
     this.controllers.forEach((controller, index) => {

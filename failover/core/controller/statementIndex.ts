@@ -1,0 +1,88 @@
+/**
+ * Who says what of an address or a policy, and who is said to be dead, found without looking at every gateway: there may be thousands
+ * of reports, and thousands of addresses are planned at each change.
+ */
+import type { Address } from '../../../policy/model.ts';
+import type { AddressStatement, GatewayNode, PortDemand } from '../gatewayNode.ts';
+
+export interface StatedBy {
+  readonly gateway: string;
+  readonly statement: AddressStatement;
+}
+
+export interface StatementIndex {
+  /** In the order of the reports. */
+  on(address: Address): readonly StatedBy[];
+  /** The highest session of the gateway that any report calls dead; 0: none. */
+  deadUpTo(gateway: string): number;
+  /** Of each node that wants ports of the address, or has given some back. */
+  demandOn(address: Address): readonly DemandBy[];
+  /** On all nodes together. */
+  podsSelected(policyUid: string): number;
+}
+
+export interface DemandBy {
+  readonly node: string;
+  readonly demand: PortDemand;
+}
+
+const NOBODY: readonly never[] = [];
+/** Reports are replaced, never edited, so what was made from the same ones stays right. */
+const made = new WeakMap<ReadonlyMap<string, GatewayNode>, StatementIndex>();
+
+export function statementIndex(gatewayNodes: ReadonlyMap<string, GatewayNode>): StatementIndex {
+  const known = made.get(gatewayNodes);
+  if (known !== undefined) return known;
+  const index = makeIndex(gatewayNodes);
+  made.set(gatewayNodes, index);
+  return index;
+}
+
+function makeIndex(gatewayNodes: ReadonlyMap<string, GatewayNode>): StatementIndex {
+  const reports = [...gatewayNodes];
+  const said = byAddress(reports, ([gateway, { addresses }]) =>
+    addresses.map((statement) => [statement.address, { gateway, statement }]),
+  );
+  const wanted = byAddress(reports, ([node, { demand }]) =>
+    demand.map((it) => [it.address, { node, demand: it }]),
+  );
+  const dead = new Map<string, number>();
+  const pods = new Map<string, number>();
+  for (const [, report] of reports) {
+    for (const it of report.dead) dead.set(it.gateway, Math.max(it.session, dead.get(it.gateway) ?? 0));
+    for (const it of report.selected) pods.set(it.policyUid, (pods.get(it.policyUid) ?? 0) + it.pods);
+  }
+  return {
+    on: (address) => said.get(keyOf(address)) ?? NOBODY,
+    deadUpTo: (gateway) => dead.get(gateway) ?? 0,
+    demandOn: (address) => wanted.get(keyOf(address)) ?? NOBODY,
+    podsSelected: (policyUid) => pods.get(policyUid) ?? 0,
+  };
+}
+
+type Report = readonly [name: string, report: GatewayNode];
+
+/** Of two words of one report on one address the first counts. */
+function byAddress<T>(
+  reports: readonly Report[],
+  wordsOf: (report: Report) => readonly (readonly [Address, T])[],
+): ReadonlyMap<bigint, readonly T[]> {
+  const found = new Map<bigint, T[]>();
+  for (const report of reports) {
+    const keys = new Set<bigint>();
+    for (const [address, word] of wordsOf(report)) {
+      const key = keyOf(address);
+      if (keys.has(key)) continue;
+      keys.add(key);
+      const words = found.get(key);
+      if (words === undefined) found.set(key, [word]);
+      else words.push(word);
+    }
+  }
+  return found;
+}
+
+/** IPv4 and IPv6 addresses may have the same value. */
+function keyOf({ family, value }: Address): bigint {
+  return family === 4 ? -1n - value : value;
+}
