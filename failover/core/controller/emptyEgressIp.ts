@@ -2,6 +2,7 @@
 import type { EgressIp } from '../egressIp.ts';
 import type { Claim } from './claims.ts';
 import type { ControllerView } from './controllerView.ts';
+import { statementIndex } from './statementIndex.ts';
 
 /**
  * An address may have had an EgressIP before, of which agents remember who let go at which epoch although nobody states it
@@ -9,11 +10,9 @@ import type { ControllerView } from './controllerView.ts';
  * no object changes its epoch as fast, and above whatever is still stated.
  */
 export function emptyEgressIp({ name, address }: Claim, view: ControllerView, wallMs: number): EgressIp {
-  const stated = [...view.gatewayNodes.values()].flatMap(({ addresses }) =>
-    addresses
-      .filter((it) => it.address.value === address.value && it.address.family === address.family)
-      .map(({ epoch }) => epoch),
-  );
+  const stated = statementIndex(view.gatewayNodes)
+    .on(address)
+    .map(({ statement }) => statement.epoch);
   return {
     name,
     uid: '',

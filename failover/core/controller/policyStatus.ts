@@ -15,6 +15,7 @@ import type {
 } from './controllerView.ts';
 import type { AddressPlan } from './planAddresses.ts';
 import { answererOf, isAnnounced, statementOn } from './proofs.ts';
+import { statementIndex } from './statementIndex.ts';
 
 /** An address of the policy as it stands in the API, with its plan. */
 export interface ServedAddress {
@@ -67,9 +68,7 @@ export function decidePolicyStatus(
       since: status.since,
     })),
     egress: describeEgress(served),
-    selectedPods: [...view.gatewayNodes.values()]
-      .flatMap(({ selected }) => selected.filter(({ policyUid }) => policyUid === object.uid))
-      .reduce((sum, { pods }) => sum + pods, 0),
+    selectedPods: statementIndex(view.gatewayNodes).podsSelected(object.uid),
     rebalanced: rebalancedOf(object, { accepted: accepted.holds, ...context }),
   };
 }

@@ -1,6 +1,7 @@
 /** How many ports of an address each node wants, and which it has done with, as its agent says. */
 import type { Claim } from './claims.ts';
 import type { ControllerView } from './controllerView.ts';
+import { statementIndex } from './statementIndex.ts';
 
 export interface NodesDemand {
   /** Node → ports in all. */
@@ -11,12 +12,9 @@ export interface NodesDemand {
 
 export function demandFor({ address }: Claim, view: ControllerView): NodesDemand {
   const [demand, returned] = [new Map<string, number>(), new Map<string, number>()];
-  for (const { name, demand: wishes } of view.gatewayNodes.values()) {
-    const wish = wishes.find(
-      (it) => it.address.value === address.value && it.address.family === address.family,
-    );
-    if (wish !== undefined && wish.ports > 0) demand.set(name, wish.ports);
-    if (wish?.returned !== undefined) returned.set(name, wish.returned);
+  for (const { node, demand: wish } of statementIndex(view.gatewayNodes).demandOn(address)) {
+    if (wish.ports > 0) demand.set(node, wish.ports);
+    if (wish.returned !== undefined) returned.set(node, wish.returned);
   }
   return { demand, returned };
 }
