@@ -197,6 +197,10 @@ function logWrite(logger: Logger, effect: WriteEffect): void {
     }
     case 'remove-egress-ip':
       return logger.info('removing an egress IP', { address: effect.egressIp.name });
+    case 'remove-gateway-node':
+      return logger.info('removing the GatewayNode of a node that is gone', {
+        node: effect.gatewayNode.name,
+      });
     case 'write-voters':
       return logger.info('changing who votes', { version: effect.config.version, sets: effect.config.sets });
     case 'write-egress-ip-status':

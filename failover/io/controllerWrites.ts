@@ -53,7 +53,7 @@ export function createControllerWrites(options: {
       const { collection, key } = targetOf(effect);
       const outcome = await send(client, sources, effect);
       if (outcome.kind === 'ok')
-        return effect.kind === 'remove-egress-ip'
+        return effect.kind === 'remove-egress-ip' || effect.kind === 'remove-gateway-node'
           ? answered(collection, key, { kind: 'stale' })
           : present(collection, key, outcome.value);
       const { code, message } = outcome.error;
@@ -87,6 +87,10 @@ function send(client: KubeClient, sources: Sources, effect: WriteEffect): Promis
       return client.replace(path, renderEgressIp(effect.egressIp));
     case 'remove-egress-ip': {
       const { uid, resourceVersion } = effect.egressIp;
+      return client.remove(path, { uid, resourceVersion });
+    }
+    case 'remove-gateway-node': {
+      const { uid, resourceVersion } = effect.gatewayNode;
       return client.remove(path, { uid, resourceVersion });
     }
     case 'write-egress-ip-status':

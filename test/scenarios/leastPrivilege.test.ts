@@ -45,6 +45,7 @@ const AUDIT_POLICY = {
 
 const AFTER_CONFLICT =
   'what stands there is read after a conflict or a lost answer, which no test can call for';
+const AFTER_NODE = 'the report of a node is removed a minute after the node; here all stay';
 const NOT_INSTALLED = "another project's kind, listed to see whether it is there";
 const POLICIES_LEFT =
   'an uninstall that finds policies takes their finalizers off, and says so; here none is left';
@@ -55,6 +56,8 @@ const NOT_SEEN: Readonly<Record<string, string>> = {
   'sallyport-controller: get egressips.sallyport.dev': AFTER_CONFLICT,
   'sallyport-controller: get configmaps': AFTER_CONFLICT,
   'sallyport-controller: update configmaps': 'another agent votes when one of them is gone for good',
+  'sallyport-controller: get gatewaynodes.sallyport.dev': AFTER_NODE,
+  'sallyport-controller: delete gatewaynodes.sallyport.dev': AFTER_NODE,
   'sallyport-controller: patch events': 'a sentence that is said again half a minute later is counted',
   'sallyport-webhook: update secrets': 'certificates are renewed after weeks',
   'sallyport-webhook: watch ciliumloadbalancerippools.cilium.io': NOT_INSTALLED,

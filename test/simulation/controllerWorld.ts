@@ -367,6 +367,9 @@ export class World {
         this.#remove('egressIps', key);
         return undefined;
       }
+      case 'remove-gateway-node':
+        if (stored !== undefined) this.#remove('gatewayNodes', key);
+        return undefined;
       case 'write-policy-status':
       case 'write-finalizers': {
         const kept = stored as PolicyObject | undefined;

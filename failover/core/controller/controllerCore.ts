@@ -1,7 +1,7 @@
 /**
  * The controller's decisions as `step(state, event, now) → effects`, level-triggered: whatever happened, it compares what
  * should be written with what was observed and asks for the difference. In this order: the voters, the
- * specs of EgressIPs, their status, policies' status and finalizers.
+ * specs of EgressIPs, their status, policies' status and finalizers, what is left of nodes that are gone.
  *
  * Relies on the runner to carry out each effect as a compare-and-swap and to report its answer, and to give events the
  * time they are taken up at. Only a leader asks for anything; before every collection was listed once nobody does.
@@ -14,6 +14,7 @@ import { type ControllerState, viewOf } from './controllerState.ts';
 import type { ControllerView, EgressIpStatus } from './controllerView.ts';
 import { decideEgressIpStatus } from './egressIpStatus.ts';
 import { followReadiness, READY_GRACE_MS } from './eligibility.ts';
+import { followGone, goneForGood } from './goneNodes.ts';
 import { followMoves, type Move } from './moves.ts';
 import { type AddressPlan, type AddressSettings, planAddresses } from './planAddresses.ts';
 import { planPolicies } from './planPolicies.ts';
@@ -82,6 +83,8 @@ export function decideController(
   const { uneven } = voluntary;
   const policies = planPolicies({ view, verdicts, plans, statuses, uneven, wallMs: now.wallMs });
   for (const { write, events } of policies) if (writes.ask(write)) writes.effects.push(...events);
+  const { gone, wakeMs: goneWakeMs } = goneForGood(clocks.goneSince, view, now.monotonicMs);
+  for (const gatewayNode of gone) writes.ask({ kind: 'remove-gateway-node', gatewayNode });
   const next = {
     ...state,
     ...clocks,
@@ -92,7 +95,7 @@ export function decideController(
     pace: followPace(state.pace, specs.voluntary, now.monotonicMs),
     voterWaits: voters.waits,
   };
-  const wakes = [voters.wakeMs, leaving.wakeMs, voluntary.wakeMs];
+  const wakes = [voters.wakeMs, leaving.wakeMs, voluntary.wakeMs, goneWakeMs];
   return {
     state: next,
     effects: [...writes.effects, ...followed.effects, ...wakeUp(next, { plans, wakes }, now)],
@@ -101,11 +104,12 @@ export function decideController(
 
 /** Since when each gateway is as it is. */
 function followClocks(
-  { unreadySince, fitSince }: ControllerState,
+  { unreadySince, fitSince, goneSince }: ControllerState,
   view: ControllerView,
   { monotonicMs }: Now,
-): Pick<ControllerState, 'unreadySince' | 'fitSince'> {
+): Pick<ControllerState, 'unreadySince' | 'fitSince' | 'goneSince'> {
   return {
+    goneSince: followGone(goneSince, view, monotonicMs),
     unreadySince: followReadiness(unreadySince, view, monotonicMs),
     fitSince: followFitness(fitSince, view, monotonicMs),
   };

@@ -1,6 +1,7 @@
 /** What reaches the controller's core, and what it asks for: the contract between it and its runner. */
 import { type PolicyKind, VOTERS_CONFIG_MAP } from '../../../policy/names.ts';
 import type { EgressIp } from '../egressIp.ts';
+import type { GatewayNode } from '../gatewayNode.ts';
 import type { VoterConfig } from '../ownership/voterConfig.ts';
 import type { CollectionName, Collections, EgressIpStatus, PolicyStatus } from './controllerView.ts';
 import type { MoveReason } from './moves.ts';
@@ -58,6 +59,7 @@ export type WriteEffect =
   | { readonly kind: 'create-egress-ip'; readonly egressIp: EgressIp }
   | { readonly kind: 'replace-egress-ip'; readonly egressIp: EgressIp }
   | { readonly kind: 'remove-egress-ip'; readonly egressIp: EgressIp }
+  | { readonly kind: 'remove-gateway-node'; readonly gatewayNode: GatewayNode }
   | {
       readonly kind: 'write-egress-ip-status';
       readonly egressIp: EgressIp;
@@ -105,6 +107,8 @@ export function targetOf(effect: WriteEffect): {
     case 'remove-egress-ip':
     case 'write-egress-ip-status':
       return { collection: 'egressIps', key: effect.egressIp.name };
+    case 'remove-gateway-node':
+      return { collection: 'gatewayNodes', key: effect.gatewayNode.name };
     case 'write-policy-status':
     case 'write-finalizers':
       return { collection: effect.policyKind, key: effect.name };

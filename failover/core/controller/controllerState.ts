@@ -2,6 +2,7 @@
 import type { EgressIp } from '../egressIp.ts';
 import type { CollectionName, Collections, ControllerView } from './controllerView.ts';
 import type { UnreadySince } from './eligibility.ts';
+import type { GoneSince } from './goneNodes.ts';
 import type { LeaveTurns } from './leaving.ts';
 import type { Move } from './moves.ts';
 import { NO_WAITS, type VoterWaits } from './planVoters.ts';
@@ -28,6 +29,7 @@ export interface ControllerState {
   readonly leaveTurns: LeaveTurns;
   readonly pace: Pace;
   readonly voterWaits: VoterWaits;
+  readonly goneSince: GoneSince;
 }
 
 export function initialController(): ControllerState {
@@ -52,6 +54,7 @@ export function initialController(): ControllerState {
     leaveTurns: new Map(),
     pace: [],
     voterWaits: NO_WAITS,
+    goneSince: new Map(),
   };
 }
 
