@@ -8,6 +8,7 @@ import {
   type Assignment,
   becomeArmed,
   becomeDisarmed,
+  becomeHeard,
   becomeToldReleased,
   decideCandidacy,
   type Gateway,
@@ -44,6 +45,11 @@ function gatewayAs(self: string, fields: Partial<Gateway> & { readonly dead?: st
 
 function armed(epoch: number, index = 0): AddressState {
   return { ...SILENT, kernel: { kind: 'armed', right: { epoch, index } } };
+}
+
+/** What another gateway said of itself. */
+function heard(who: string, epoch: number, index = 0): Pick<AddressState, 'heard'> {
+  return { heard: { session: session(who), right: { epoch, index } } };
 }
 
 function reconcile(state: AddressState, to: Assignment | undefined, gateway: Gateway): AddressStep {
@@ -192,6 +198,39 @@ const ARMING: readonly ArmingCase[] = [
     state: { releasedEpoch: 4 },
     does: 'arm 5',
   },
+  {
+    name: 'one in no fence that was heard to answer',
+    order: 'self/5',
+    state: heard('a/1', 3),
+    does: 'a: ask 4 last',
+  },
+  {
+    name: 'one that was heard to answer, and died',
+    order: 'self/5',
+    state: heard('a/1', 3),
+    dead: 'a/1',
+    does: 'arm 5',
+  },
+  {
+    name: 'one that was heard to answer, and released',
+    order: 'self/5',
+    state: heard('a/1', 3),
+    released: 'a/1@4',
+    does: 'arm 5',
+  },
+  {
+    name: 'one fenced that was heard to answer is asked once',
+    order: 'self/5',
+    fence: 'a/1',
+    state: heard('a/1', 3),
+    does: 'a: ask 4 last',
+  },
+  {
+    name: 'a former session of its own that was heard to answer',
+    order: 'self/5',
+    state: heard('self/4', 9),
+    does: 'arm 5',
+  },
   { name: 'its ports not in the kernel yet', order: 'self/5', blocksVersion: undefined, does: 'nothing' },
 ];
 
@@ -212,6 +251,24 @@ test.each(ARMING)(
     expect(does(step)).toBe(expected);
   },
 );
+
+test.each([
+  { name: 'a lower right', said: heard('a/1', 3), does: 'nothing' },
+  { name: 'the same right', said: heard('a/1', 4), does: 'nothing' },
+  { name: 'a higher right', said: heard('a/1', 4, 1), does: 'disarm 5' },
+  { name: 'a higher right by a session that is dead', said: heard('a/1', 9), dead: 'a/1', does: 'nothing' },
+])('who answers hears that another one does by $name', ({ said: word, dead = '', does: expected }) => {
+  const step = reconcile({ ...armed(4), ...word }, assignment(4, 'self/5'), gatewayAs('self/5', { dead }));
+  expect(does(step)).toBe(expected);
+});
+
+test('of what was heard the highest right counts, and of the same right the newest word', () => {
+  const first = becomeHeard(SILENT, session('a/1'), { epoch: 4, index: 1 });
+  expect(becomeHeard(first, session('b/1'), { epoch: 4, index: 0 })).toBe(first);
+  expect(becomeHeard(first, session('a/1'), { epoch: 4, index: 1 })).toBe(first);
+  expect(becomeHeard(first, session('b/1'), { epoch: 4, index: 1 }).heard?.session).toEqual(session('b/1'));
+  expect(becomeHeard(first, session('b/1'), { epoch: 5, index: 0 }).heard?.session).toEqual(session('b/1'));
+});
 
 test('an address that is in no assignment is not armed', () => {
   expect(does(reconcile(SILENT, undefined, gatewayAs('self/5')))).toBe('nothing');

@@ -23,14 +23,16 @@ export async function plantCore({ file, edits }: Patch): Promise<CoreModule> {
   try {
     for (const part of new Set(MODULES.map((name) => path.dirname(name))))
       cpSync(path.join(CORE, part), path.join(folder, part), { recursive: true });
-    let source = readFileSync(path.join(folder, file), 'utf8');
-    for (const { find, replace } of edits) {
+    for (const { find, replace, file: name = file } of edits) {
+      const source = readFileSync(path.join(folder, name), 'utf8');
       const occurrences = source.split(find).length - 1;
       if (occurrences !== 1)
-        throw new Error(`${file} has ${JSON.stringify(find)} ${occurrences} times, not once`);
-      source = source.replace(find, () => replace);
+        throw new Error(`${name} has ${JSON.stringify(find)} ${occurrences} times, not once`);
+      writeFileSync(
+        path.join(folder, name),
+        source.replace(find, () => replace),
+      );
     }
-    writeFileSync(path.join(folder, file), source);
     // What a module exports is what its original exports.
     const modules = await Promise.all(
       MODULES.map((name) => import(pathToFileURL(path.join(folder, name)).href) as Promise<CoreModule>),
