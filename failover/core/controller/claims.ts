@@ -8,7 +8,7 @@
  */
 
 import { egressIpName } from '../../../policy/address.ts';
-import { addressesOf, rangeContains } from '../../../policy/cidr.ts';
+import { addressesOf } from '../../../policy/cidr.ts';
 import type { Address, Policy } from '../../../policy/model.ts';
 import { POLICY_ADDRESSES_MAX } from '../../../policy/parsePolicy.ts';
 import { entriesConflict } from '../../../policy/precedence.ts';
@@ -30,19 +30,7 @@ export interface Claim {
 export function decideClaims(policies: readonly Policy[], view: ControllerView): readonly Claim[] {
   const egressIps = new Map([...view.egressIps].map(([name, { egressIp }]) => [name, egressIp]));
   const wanted = wantedAddresses(policies);
-  const lingering = lingeringOwners(wanted, view);
-  const poolsOf = new Map(
-    view.policies.map(({ uid, parsed }) => [uid, parsed.kind === 'ok' ? parsed.value.pools : []]),
-  );
-  // What it wants today and what it still holds: either may be what it conflicts by.
-  const held = ({ ref, pools }: Policy): boolean =>
-    lingering.some(
-      ({ uid, address }) =>
-        uid !== ref.uid &&
-        (pools.some(({ range }) => rangeContains(range, address)) ||
-          pools.some((ours) => poolsOf.get(uid)?.some((theirs) => entriesConflict(ours, theirs)))),
-    );
-  const blocked = new Set(policies.filter(held).map(({ ref }) => ref.uid));
+  const blocked = blockedPolicies(policies, wanted, view);
   const claims: Claim[] = [];
   for (const [name, { address, owners }] of wanted) {
     const current = egressIps.get(name);
@@ -71,18 +59,45 @@ export function isReleased({ policies, order, fence }: EgressIp): boolean {
   return policies.length === 0 && order.length === 0 && fence.length === 0;
 }
 
+/**
+ * Policies that have to wait: another one is named still where its time is over. What that one holds there, and what it wants
+ * today: by either they may conflict.
+ */
+function blockedPolicies(
+  policies: readonly Policy[],
+  wanted: ReadonlyMap<string, Wanted>,
+  view: ControllerView,
+): ReadonlySet<string> {
+  const lingering = lingeringOwners(wanted, view);
+  const blocked = new Set<string>();
+  for (const { uid, name } of lingering)
+    for (const { ref } of wanted.get(name)?.owners ?? []) if (ref.uid !== uid) blocked.add(ref.uid);
+  // Most of them are no policies any more, and want nothing.
+  const uids = new Set(lingering.map(({ uid }) => uid));
+  for (const { uid, parsed } of view.policies) {
+    if (!uids.has(uid) || parsed.kind !== 'ok') continue;
+    const theirs = parsed.value.pools;
+    for (const { ref, pools } of policies)
+      if (ref.uid !== uid && pools.some((our) => theirs.some((it) => entriesConflict(our, it))))
+        blocked.add(ref.uid);
+  }
+  return blocked;
+}
+
 interface Wanted {
   readonly address: Address;
   readonly owners: readonly Policy[];
 }
 
 function wantedAddresses(policies: readonly Policy[]): ReadonlyMap<string, Wanted> {
-  const wanted = new Map<string, Wanted>();
+  const wanted = new Map<string, { readonly address: Address; readonly owners: Policy[] }>();
   for (const policy of policies) {
     for (const { range } of policy.pools) {
       for (const address of addressesOf(range, POLICY_ADDRESSES_MAX)) {
         const name = egressIpName(address);
-        wanted.set(name, { address, owners: [...(wanted.get(name)?.owners ?? []), policy] });
+        const known = wanted.get(name);
+        if (known === undefined) wanted.set(name, { address, owners: [policy] });
+        else known.owners.push(policy);
       }
     }
   }
@@ -93,10 +108,10 @@ function wantedAddresses(policies: readonly Policy[]): ReadonlyMap<string, Wante
 function lingeringOwners(
   wanted: ReadonlyMap<string, Wanted>,
   view: ControllerView,
-): readonly { readonly uid: string; readonly address: Address }[] {
-  return namings(view).flatMap(({ name, address, policies }) =>
-    policies
-      .filter(({ uid }) => wanted.get(name)?.owners.some(({ ref }) => ref.uid === uid) !== true)
-      .map(({ uid }) => ({ uid, address })),
-  );
+): readonly { readonly uid: string; readonly name: string }[] {
+  return namings(view).flatMap(({ name, policies }) => {
+    if (policies.length === 0) return [];
+    const wanting = new Set(wanted.get(name)?.owners.map(({ ref }) => ref.uid));
+    return policies.filter(({ uid }) => !wanting.has(uid)).map(({ uid }) => ({ uid, name }));
+  });
 }

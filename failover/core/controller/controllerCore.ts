@@ -77,22 +77,27 @@ export function decideController(
     settings,
     now,
   });
-  const specs = writeSpecs(plans, { moves, asked: state.asked, writes, now });
-  const followed = followMoves(specs.moves, { view, now });
-  const statuses = writeStatuses(plans, { view, moves: followed.moves, writes, now });
+  // There is room for so many writes at once, and of what nobody wants any more there may be thousands: it comes last.
+  const wanted = plans.filter(({ claim }) => claim.owners.length > 0);
+  const unwanted = plans.filter(({ claim }) => claim.owners.length === 0);
+  const first = writeSpecs(wanted, { moves, asked: state.asked, writes, now });
+  const followed = followMoves(first.moves, { view, now });
+  const statuses = writeStatuses(wanted, { view, moves: followed.moves, writes, now });
   const { uneven } = voluntary;
   const policies = planPolicies({ view, verdicts, plans, statuses, uneven, wallMs: now.wallMs });
   for (const { write, events } of policies) if (writes.ask(write)) writes.effects.push(...events);
+  const last = writeSpecs(unwanted, { moves: followed.moves, asked: first.asked, writes, now });
+  writeStatuses(unwanted, { view, moves: last.moves, writes, now });
   const { gone, wakeMs: goneWakeMs } = goneForGood(clocks.goneSince, view, now.monotonicMs);
   for (const gatewayNode of gone) writes.ask({ kind: 'remove-gateway-node', gatewayNode });
   const next = {
     ...state,
     ...clocks,
     ledger: writes.ledger,
-    asked: specs.asked,
-    moves: followed.moves,
+    asked: last.asked,
+    moves: last.moves,
     leaveTurns: leaving.turns,
-    pace: followPace(state.pace, specs.voluntary, now.monotonicMs),
+    pace: followPace(state.pace, first.voluntary, now.monotonicMs),
     voterWaits: voters.waits,
   };
   const wakes = [voters.wakeMs, leaving.wakeMs, voluntary.wakeMs, goneWakeMs];
