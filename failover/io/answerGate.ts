@@ -58,6 +58,9 @@ class Gate implements KernelGate {
   #guarded: ReadonlySet<string> = new Set();
   /** What the guard was last asked to hold; a right is armed only behind it. */
   #guarding: Promise<unknown> = Promise.resolve();
+  #guardWished: ReadonlySet<string> = new Set();
+  /** The guarding that has not begun yet: it will do whatever is wished by then. */
+  #guardNext: Promise<KernelOutcome> | undefined;
   #armed: ReadonlyMap<string, Armed> = new Map();
   readonly #device: DeviceAddresses;
   /** All sessions are being written anew, as they were when that was asked for: it undoes what is commanded meanwhile. */
@@ -134,9 +137,14 @@ class Gate implements KernelGate {
   guard(addresses: readonly Address[]): Promise<KernelOutcome> {
     const names = new Set(addresses.map(formatAddress));
     this.#device.keep(names);
-    const guarded = this.#guardExactly(names);
-    this.#guarding = guarded;
-    return guarded;
+    this.#guardWished = names;
+    // One after another: of two at once the second would take out what the first has taken out already, and fail.
+    this.#guardNext ??= this.#guarding.then(() => {
+      this.#guardNext = undefined;
+      return this.#guardExactly(this.#guardWished);
+    });
+    this.#guarding = this.#guardNext;
+    return this.#guardNext;
   }
 
   async #guardExactly(names: ReadonlySet<string>): Promise<KernelOutcome> {

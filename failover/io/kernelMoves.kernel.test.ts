@@ -269,3 +269,14 @@ test('an announcement moves the router to the new gateway', async () => {
   await fixture.moveTo('gw1', 'gw2');
   await expect.poll(learned, { timeout: 5_000 }).toContain(macOf('gw2'));
 });
+
+test('the guard follows addresses that go one right after the other', async () => {
+  const { gate } = fixture.plane('gw1');
+  const all = Array.from({ length: 20 }, (_, at) => address(`203.0.113.${120 + at}`));
+  const guarded = (): string => fixture.lab.run('gw1', 'nft', 'list set netdev sallyport_guard guarded');
+  expect(await gate.guard(all)).toEqual({ kind: 'ok' });
+  expect(guarded()).toContain('203.0.113.139');
+  const outcomes = await Promise.all(all.map((_, at) => gate.guard(all.slice(at + 1))));
+  expect(outcomes.filter(({ kind }) => kind !== 'ok')).toEqual([]);
+  expect(guarded()).not.toMatch(/203\.0\.113\.1[23]/);
+});
