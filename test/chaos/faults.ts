@@ -2,11 +2,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { CONTROLLER_LEASE } from '../../policy/names.ts';
-import type { Cluster } from '../cluster/cluster.ts';
 import { CONTROL_PLANE } from '../cluster/topology.ts';
 import { NAMESPACE, until } from '../scenarios/installedCluster.ts';
 import type { Fault, FaultContext } from './faultRun.ts';
+import { leaderNode } from './leaderNode.ts';
 
 /** The agent's process as the node runs it. */
 const AGENT = /\/app\/agent\.js/;
@@ -226,20 +225,6 @@ async function thirdGateway({ cluster, address, holder }: FaultContext): Promise
     const standbys = stdout.split(',').filter((name) => name !== '' && name !== holder);
     return standbys.length < 2 ? undefined : standbys.at(-1);
   });
-}
-
-/** The node on which the controller that leads runs. */
-async function leaderNode(cluster: Cluster): Promise<string> {
-  const fields = ['-n', NAMESPACE, '-o'];
-  const lease = await cluster.kubectl([
-    'get',
-    'lease',
-    CONTROLLER_LEASE,
-    ...fields,
-    'jsonpath={.spec.holderIdentity}',
-  ]);
-  const pod = lease.stdout.split('_')[0] ?? '';
-  return (await cluster.kubectl(['get', 'pod', pod, ...fields, 'jsonpath={.spec.nodeName}'])).stdout;
 }
 
 /** Time itself is what is waited for: that nothing happens within it is the claim. */

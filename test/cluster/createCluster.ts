@@ -45,6 +45,8 @@ export interface ClusterOptions {
   readonly routerArpTimeoutMs?: number;
   /** What the API server logs to `auditLog(cluster.folder)`, an audit.k8s.io/v1 Policy; default: nothing. */
   readonly auditPolicy?: object;
+  /** What the containers of a node log goes to a disk of this size, which can be full; default: to the machine's. */
+  readonly logDiskMegabytes?: number;
   /** Keep the cluster when this process ends; default: the next start removes it. */
   readonly persistent?: boolean;
   readonly onProgress?: Progress;
@@ -118,7 +120,9 @@ async function start(options: ClusterOptions, state: ClusterState, toolchain: To
       dualStack: options.dualStack === true,
       auditPolicy: options.auditPolicy,
     }),
-    ...nodes.map((node) => writeNodeFiles({ node, folder, toolchain })),
+    ...nodes.map((node) =>
+      writeNodeFiles({ node, folder, toolchain, logDiskMegabytes: options.logDiskMegabytes }),
+    ),
   ]);
   const relay = await startRelay(id);
   await writeKubeconfigs(folder, nodes, relay.port);

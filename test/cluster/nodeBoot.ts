@@ -8,6 +8,8 @@ export interface NodeFilesOptions {
   readonly toolchain: Toolchain;
   /** The cluster's state folder: pki/, images/, kubeconfigs, and this node's disk under its name. */
   readonly folder: string;
+  /** What containers log goes to a disk of this size; undefined: to the machine's. */
+  readonly logDiskMegabytes?: number | undefined;
 }
 
 /** Needs kernel features that a node does not have, and costs each start a second. */
@@ -116,8 +118,12 @@ const MASKED_SYSCTLS = [
 ];
 
 /** PID 1 of the node's namespaces. The kubelet starts once `<folder>/api-ready` says that its Node object exists. */
-function renderBoot({ node, folder, toolchain }: NodeFilesOptions): string {
+function renderBoot({ node, folder, toolchain, logDiskMegabytes }: NodeFilesOptions): string {
   const disk = join(folder, node.name);
+  const logDisk =
+    logDiskMegabytes === undefined
+      ? ''
+      : `mkdir -p $D/log && mount -t tmpfs -o size=${logDiskMegabytes}m tmpfs $D/log\n`;
   const kubelet = `--config ${disk}/kubelet.json --kubeconfig ${folder}/${node.name}.kubeconfig`;
   return `#!/bin/sh
 D=${disk}; B=${toolchain.folder}; export PATH=$B:$PATH
@@ -136,7 +142,7 @@ over() { mkdir -p "$D/$1" "$2" && mount --bind "$D/$1" "$2"; }
 over kubelet /var/lib/kubelet
 over containerd /var/lib/containerd
 over cni-state /var/lib/cni
-over log /var/log
+${logDisk}over log /var/log
 over cni /etc/cni
 over sallyport /var/lib/sallyport
 mask() { echo "$2" >"$D/masks/$1" && mount --bind "$D/masks/$1" "$3"; }

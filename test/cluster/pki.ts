@@ -62,13 +62,18 @@ export async function issueCertificates(folder: string, nodes: readonly ClusterN
     const out = ['-pubout', '-out', 'service-account.pub'];
     await runCommand(STEP, ['openssl', 'rsa', '-in', 'service-account.key', ...out], options);
   };
-  const nodeRequests = nodes.map((node) => ({
-    name: node.name,
-    subject: `/O=system:nodes/CN=system:node:${node.name}`,
-    alternativeNames: `IP:${node.address},DNS:${node.name}`,
-  }));
-  const requests = [...COMPONENTS, ...nodeRequests];
+  const requests = [...COMPONENTS, ...nodes.map(nodeRequest)];
   await Promise.all([serviceAccountKey(), ...requests.map((request) => issue(folder, request))]);
+}
+
+function nodeRequest({ name, address }: ClusterNode): CertificateRequest {
+  const subject = `/O=system:nodes/CN=system:node:${name}`;
+  return { name, subject, alternativeNames: `IP:${address},DNS:${name}` };
+}
+
+/** For a node that was not there when the others' were made. */
+export function issueNodeCertificate(folder: string, node: ClusterNode): Promise<void> {
+  return issue(folder, nodeRequest(node));
 }
 
 export async function writeKubeconfig(

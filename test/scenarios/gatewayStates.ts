@@ -43,6 +43,28 @@ export async function readGateway(cluster: Cluster, node: string): Promise<Gatew
   };
 }
 
+/** A gateway that states itself to answer for the address, other than these; undefined: none does. */
+export async function answererStated(
+  cluster: Cluster,
+  address: string,
+  not: readonly string[],
+): Promise<string | undefined> {
+  const { stdout } = await cluster.kubectl(['get', 'gwn', '-o', 'json']);
+  const { items } = JSON.parse(stdout) as { readonly items: readonly Stating[] };
+  return items.find(
+    ({ metadata, status }) =>
+      !not.includes(metadata.name) &&
+      status?.addresses?.some((it) => it.address === address && it.state === 'Answering'),
+  )?.metadata.name;
+}
+
+interface Stating {
+  readonly metadata: { readonly name: string };
+  readonly status?: {
+    readonly addresses?: readonly { readonly address: string; readonly state: string }[];
+  };
+}
+
 interface Listed {
   readonly spec?: { readonly epoch?: number; readonly home?: string };
   readonly status?: {

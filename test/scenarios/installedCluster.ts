@@ -66,8 +66,10 @@ export async function installCluster(options: {
   readonly dualStack?: boolean;
   /** What of the API server's requests is logged (createCluster.ts); default: nothing. */
   readonly auditPolicy?: object;
+  /** Of what each node's containers log (createCluster.ts). */
+  readonly logDiskMegabytes?: number;
 }): Promise<InstalledCluster> {
-  const { id, onProgress, shape, auditPolicy } = options;
+  const { id, onProgress, shape, auditPolicy, logDiskMegabytes } = options;
   await ensureToolchain({ onProgress });
   const [product, probe] = [await buildImage({ onProgress }), await buildProbeImage({ onProgress })];
   const images = [product.ociTarPath, probe.ociTarPath];
@@ -79,6 +81,7 @@ export async function installCluster(options: {
     dualStack: options.dualStack ?? false,
     ...(shape === undefined ? {} : { shape }),
     ...(auditPolicy === undefined ? {} : { auditPolicy }),
+    ...(logDiskMegabytes === undefined ? {} : { logDiskMegabytes }),
     onProgress,
   });
   let server: RunningServer | undefined;
