@@ -424,6 +424,24 @@ describe('an agent', () => {
     },
   );
 
+  test.each([
+    { name: 'nothing where it names others', ip: { order: [{ gateway: 'gw-2', session: 3 }] }, says: [] },
+    {
+      name: 'what it let go of where it is fenced',
+      ip: { order: [{ gateway: 'gw-2', session: 3 }], fence: [{ gateway: 'gw-1', session: 5 }] },
+      says: ['Released 4'],
+    },
+    {
+      name: 'which epoch stood once where an older one stands again',
+      ip: { epoch: 3, order: [{ gateway: 'gw-2', session: 3 }] },
+      says: ['Standby 4'],
+    },
+  ])('of an address that it does not answer for it says $name', ({ ip, says }) => {
+    const { state } = run([withIp(ip), ownership(), applied, applied]);
+    const said = reportNow(state)?.addresses.map(({ state: what, epoch }) => `${what} ${epoch}`);
+    expect(said).toEqual(says);
+  });
+
   test('without a session it says which epoch stood once, where an older one stands again', () => {
     const without = ownership({ session: 0, released: new Map([[NAME, 9]]) });
     const { state } = run([...START, without, applied]);

@@ -149,7 +149,10 @@ function wantedPorts(egressIp: EgressIp, node: string, pressedAt = 0): number {
   return held > 0 && pressedAt >= held ? 2 * held : MINIMUM_DEMAND_PORTS;
 }
 
-/** What this session answers for, and what it will never answer for by a right of a lower epoch. */
+/**
+ * What this session answers for, and what it will never answer for by a right of a lower epoch: of addresses that name this
+ * gateway, or stood at a later epoch once. There may be thousands of others, and each change of one would be a report.
+ */
 function stateAddresses({
   view,
   egressIps,
@@ -164,13 +167,16 @@ function stateAddresses({
   const { session, holdings, released } = ownership;
   if (session === 0) return lostEpochs(egressIps, ownership, confirmed);
   const rights = new Map(holdings.map(({ address, right }) => [address, right]));
-  return [...egressIps].flatMap(([text, { name, fence }]): NodeReport['addresses'] => {
+  const isHere = ({ gateway }: SessionRef): boolean => gateway === view.node;
+  return [...egressIps].flatMap(([text, { name, order, fence, ...ip }]): NodeReport['addresses'] => {
     const [blocksVersion, right, epoch] = [confirmed.get(name), rights.get(text), released.get(text)];
     if (blocksVersion === undefined) return [];
     const base = { address: text, session, blocksVersion };
     if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
     if (epoch === undefined) return [];
-    const state = fence.some(({ gateway }) => gateway === view.node) ? 'Released' : 'Standby';
+    const isFenced = fence.some(isHere);
+    if (!isFenced && !order.some(isHere) && epoch <= ip.epoch) return [];
+    const state = isFenced ? 'Released' : 'Standby';
     return [{ ...base, state, epoch, index: 0 }];
   });
 }

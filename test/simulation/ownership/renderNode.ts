@@ -49,7 +49,10 @@ export function renderNode({ name, word, lastSession, confirmed }: NodeWord, vie
       const base = { address: egressIp.address, session: word.session, blocksVersion };
       if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
       if (epoch === undefined) return [];
-      const state = egressIp.fence.some(({ gateway }) => gateway === name) ? 'Released' : 'Standby';
+      const isFenced = egressIp.fence.some(({ gateway }) => gateway === name);
+      const isOrdered = egressIp.order.some(({ gateway }) => gateway === name);
+      if (!isFenced && !isOrdered && epoch <= egressIp.epoch) return [];
+      const state = isFenced ? 'Released' : 'Standby';
       return [{ ...base, state, epoch, index: 0 }];
     }),
     dead: word.dead.filter(({ gateway, session }) => session >= (view.nodes.get(gateway)?.session ?? 0)),
