@@ -213,22 +213,39 @@ async function restartsOf({ name }: Pod): Promise<number> {
 }
 
 /**
+ * How long API servers may reach for a replica that is gone: its kubelet has to see the end, and every node's kube-proxy the new
+ * endpoints. Two seconds were seen, on a machine with other work.
+ */
+const WITHDRAWN_MS = 5000;
+
+/** Each begins with its time. */
+const failedAtMs = (failure: string): number => Date.parse(failure.split(' ', 1)[0] ?? '');
+
+/**
  * What the replica was answering is lost, and so is what reaches for it before its endpoint is withdrawn: API servers ask
  * a webhook once more only where it says Retry-After (client-go's withRetry), never after a connection that broke or was
  * refused. That time is bounded here, not the luck of who was asked.
  */
-test('while one replica after the other is killed, what is lost is lost within a second', async () => {
+test('while one replica after the other is killed, nothing is lost once its endpoint is withdrawn', async () => {
   for (const pod of await podsOfWebhook()) {
     await tell('before the kill');
     const before = await restartsOf(pod);
+    const killedMs = Date.now();
     cluster.kill(pod.node, /\/app\/webhook\.js/);
     await cluster.waitFor(
       'the container to be started again',
       async () => (await restartsOf(pod)) > before || undefined,
     );
     await waitUntilAvailable();
-    const { failures } = await tell('SIGKILL');
+    await cluster.waitFor(
+      'the time in which it may be reached for to be over',
+      async () => Date.now() - killedMs > 2 * WITHDRAWN_MS || undefined,
+    );
+    const { failures, allowed } = await tell('SIGKILL');
     for (const failure of failures) expect(failure).toContain('failed calling webhook');
-    expect(failures.length).toBeLessThanOrEqual(PER_SECOND);
+    // All of them are told: beyond a hundred the load keeps none.
+    expect(failures.length).toBeLessThan(2 * PER_SECOND);
+    expect(failures.filter((it) => failedAtMs(it) - killedMs > WITHDRAWN_MS)).toEqual([]);
+    expect(allowed).toBeGreaterThan(PER_SECOND);
   }
 });
