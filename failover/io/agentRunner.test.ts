@@ -77,6 +77,7 @@ let posted: ToOwnership[];
 let runner: AgentRunner;
 /** What the kernel was told last. */
 let attended: boolean;
+let stoodStillMs: number;
 const wasPosted = (kind: string): boolean =>
   posted.some((message) => message.kind === 'event' && message.event.kind === kind);
 
@@ -85,7 +86,7 @@ beforeEach(async () => {
   vi.useFakeTimers();
   lease = new Lease();
   posted = [];
-  attended = false;
+  [attended, stoodStillMs] = [false, 0];
   const done = async () => ({ kind: 'ok' }) as const;
   const dataPlane: Pick<DataPlane, 'apply' | 'forget' | 'attend' | 'leave'> = {
     apply: done,
@@ -122,7 +123,7 @@ beforeEach(async () => {
     post: (message) => posted.push(message),
     boot: 'b',
     isGateway: () => true,
-    monotonicMs: () => Date.now(),
+    monotonicMs: () => Date.now() + stoodStillMs,
   });
   runner.viewed(view);
   runner.heard({ kind: 'flushed', ok: true });
@@ -181,4 +182,13 @@ test('it is not while pods may come unseen', async () => {
   expect(await heardOf()).toBe(false);
   runner.podsUnseen(false);
   expect(await heardOf()).toBe(true);
+});
+
+test('after it stood still it lets nobody pass before it has heard of who came', async () => {
+  attended = false;
+  stoodStillMs = 5000;
+  await vi.advanceTimersByTimeAsync(900);
+  expect(attended).toBe(false);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(attended).toBe(true);
 });

@@ -25,6 +25,7 @@ import { PodWaits } from '../core/agent/podWaits.ts';
 import type { PortUse } from '../core/agent/portReturns.ts';
 import type { NodeReport, ObservedNode } from '../core/agent/reportNode.ts';
 import type { DataPlane, DataPlaneCounters, NodeDataPlane } from '../core/dataPlane.ts';
+import { ATTENDED_SECONDS } from '../core/dataplane/staticRuleset.ts';
 import { remember } from '../core/remember.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
 import type { LeaseHeart } from './leaseHeart.ts';
@@ -35,6 +36,11 @@ import type { FromOwnership, Timeless, ToOwnership } from './ownershipProtocol.t
 const RETRY_MS = 500;
 /** Several to each word's time (ATTENDED_SECONDS): a busy node must not look like one that nobody attends to. */
 const ATTEND_MS = 300;
+/**
+ * An agent that stood still for longer than its word holds may not have heard of pods that came meanwhile: it says nothing until it
+ * has had this long to hear of them.
+ */
+const CATCH_UP_MS = 1000;
 /** A stopping agent that could not hand over within this leaves the rest to its session running out. */
 const STOP_DEADLINE_MS = 3000;
 
@@ -96,6 +102,8 @@ class Runner implements AgentRunner {
   #podsUnseen = false;
   #applies = 0;
   readonly #attending: NodeJS.Timeout;
+  #lastLookMs: number;
+  #attendsFromMs = 0;
   readonly #podWaits = new PodWaits();
   #peers = '';
   #rights = '';
@@ -107,7 +115,8 @@ class Runner implements AgentRunner {
   constructor(options: AgentRunnerOptions) {
     this.#options = options;
     this.#state = initialAgent(options.observed, options.recalled);
-    this.#attending = setInterval(() => this.#attend(), ATTEND_MS);
+    this.#lastLookMs = options.monotonicMs();
+    this.#attending = setInterval(() => this.#lookAfter(), ATTEND_MS);
   }
 
   viewed(view: AgentView): void {
@@ -207,9 +216,18 @@ class Runner implements AgentRunner {
     clearTimeout(this.#leaseTimer);
   }
 
+  #lookAfter(): void {
+    const nowMs = this.#options.monotonicMs();
+    if (nowMs - this.#lastLookMs > ATTENDED_SECONDS * 1000) this.#attendsFromMs = nowMs + CATCH_UP_MS;
+    this.#lastLookMs = nowMs;
+    this.#attend();
+  }
+
   /** Whoever cannot say what a new pod's address may do must not let it pass. */
   #attend(): void {
-    if (this.whyNotReady() === undefined && !this.#podsUnseen && this.#closed === undefined)
+    const knows = this.whyNotReady() === undefined && !this.#podsUnseen && this.#closed === undefined;
+    const isEqual = this.#state.applying === undefined && !this.#state.applyWanted;
+    if (knows && isEqual && this.#options.monotonicMs() >= this.#attendsFromMs)
       void this.#options.dataPlane.attend();
   }
 
