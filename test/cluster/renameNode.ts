@@ -1,6 +1,6 @@
 /**
- * A node gets another name: its Node object is deleted, and at its next start its kubelet registers under the new one.
- * Machine, addresses and MAC stay. The cluster's own functions know the machine by its first name.
+ * A node that has no power gets another name: at its next start its kubelet registers under the new one. Machine, addresses
+ * and MAC stay. The cluster's own functions know the machine by its first name.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,8 +12,6 @@ export async function renameNode(cluster: Cluster, name: string, newName: string
   const node = { ...cluster.node(name), name: newName };
   const { folder } = cluster;
   const pkiFolder = join(folder, 'pki');
-  await cluster.powerCut(name);
-  await cluster.kubectl(['delete', 'node', name]);
   await issueNodeCertificate(pkiFolder, node);
   const server = `https://${CONTROL_PLANE_ADDRESS}:6443`;
   await writeKubeconfig(join(folder, `${newName}.kubeconfig`), { server, pkiFolder, certificate: newName });

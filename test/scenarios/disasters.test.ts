@@ -264,6 +264,9 @@ test('a gateway gets another name: its addresses move, and it is a gateway again
   const before = await holderOf(cluster, CHAOS_ADDRESS);
   const renamed = `${before}-new`;
   const traffic = await startNamespaceTraffic(cluster, CHAOS_POD, { podPush: 20, serverPush: 20 });
+  await cluster.powerCut(before);
+  const [deleting = []] = (await documentedCommands(GUIDE, 'kubectl')).filter(([verb]) => verb === 'delete');
+  await cluster.kubectl(deleting.map((word) => word.replace('NODE', before)));
   await renameNode(cluster, before, renamed);
   await waitMoved(cluster, CHAOS_ADDRESS, before);
   const report = await stopWhenFlowing(cluster, traffic);

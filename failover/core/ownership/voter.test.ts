@@ -442,13 +442,38 @@ test('of gateways that live on, and of dead ones that nobody names, nothing is s
   expect(statedOf(becomeAware(declared(), [{ gateway: 'gw', session: 5 }], NOW), later)).toBe(5);
 });
 
+/** Names of gateways that nobody ever hears, as anybody's objects may have them. */
+const ghosts = (count: number) =>
+  Array.from({ length: count }, (_, index) => ({ gateway: `ghost-${index}`, session: 3 }));
+
 test('beyond as many gateways as a voter serves, one more is not kept, and the others are served on', () => {
-  const named = Array.from({ length: 1024 }, (_, index) => ({ gateway: `gw-${index}`, session: 1 }));
-  const full = becomeAware(speaking(), named, NOW);
+  let full = becomeAware(speaking(), ghosts(512), NOW);
+  for (let index = 0; index < 512; index += 1) full = hears(full, `gw-${index}`, { awaits: [] }, NOW);
   expect(full.entries.size).toBe(1024);
   expect(becomeAware(full, [{ gateway: 'late', session: 1 }], NOW).entries).toBe(full.entries);
   expect(voterHears(full, 'late', heartbeat(), NOW)).toEqual({ state: full, outgoing: [] });
-  expect(answerOf(voterHears(full, 'gw-7', heartbeat(), NOW))?.verdict.kind).toBe('granted');
+  expect(answerOf(voterHears(full, 'gw-7', heartbeat({ seq: 11 }), NOW))?.verdict.kind).toBe('granted');
+});
+
+test('thousands that are known by name alone leave room for those that are heard', () => {
+  const voter = becomeAware(speaking(), ghosts(4000), NOW);
+  expect(voter.entries.size).toBe(512);
+  const answer = answerOf(voterHears(voter, 'gw', heartbeat({ awaits: [] }), NOW + 1));
+  expect(answer).toMatchObject({ verdict: { kind: 'granted' }, dead: { gw: 4 } });
+  expect(JSON.stringify(answer).length).toBeLessThan(1300);
+});
+
+test('a table of the dead fits a packet: first what its reader waits for, then the newest', () => {
+  const named = becomeAware(speaking(), [...ghosts(500), { gateway: 'gw', session: 5 }], NOW);
+  // Somebody waits for all of them.
+  const late = NOW + promiseMs + 1;
+  const called = hears(named, 'other', { session: 1, seq: 1 }, late);
+  const dead = answerOf(voterHears(called, 'reader', heartbeat({ awaits: ['gw'] }), late))?.dead ?? {};
+  expect(dead.gw).toBe(5);
+  expect(Object.keys(dead).length).toBeGreaterThan(20);
+  expect(JSON.stringify(dead).length).toBeLessThan(1000);
+  const unread = answerOf(voterHears(called, 'reader', heartbeat({ awaits: [] }), late))?.dead ?? {};
+  expect(unread.gw).toBeUndefined();
 });
 
 // The promise itself, against the plainest reading of it.

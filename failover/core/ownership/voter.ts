@@ -68,6 +68,10 @@ const REPEAT_MS = 20;
 const NEWS_MS = 10_000;
 /** Gateways that are heard or named at the most; beyond it the newest is not served, and its gateway has other voters. */
 const GATEWAYS_MAX = 1024;
+/** As many of them may be known by name alone: anybody's objects may name gateways that never were, and one that is heard has to have room. */
+const UNHEARD_MAX = GATEWAYS_MAX / 2;
+/** Of a table, so that a message with it fits a packet: the rest of one takes less than 500 bytes. */
+const TABLE_BYTES_MAX = 900;
 
 export function initialVoter(options: {
   readonly node: string;
@@ -119,7 +123,7 @@ export function becomeAware(state: VoterState, sessions: readonly SessionRef[], 
   for (const { gateway, session } of sessions) {
     const known = (entries ?? state.entries).get(gateway);
     if (known !== undefined && known.session >= session) continue;
-    if (known === undefined && (entries ?? state.entries).size >= GATEWAYS_MAX) continue;
+    if (known === undefined && (entries ?? state.entries).size >= UNHEARD_MAX) continue;
     entries ??= new Map(state.entries);
     entries.set(
       gateway,
@@ -159,7 +163,7 @@ export function voterHears(
   const known = declared.state.entries.get(gateway);
   if (known === undefined && declared.state.entries.size >= GATEWAYS_MAX) return declared;
   const { entry, verdict } = judge(declared.state, known, heartbeat, nowMs);
-  const { session, boot, seq, configVersion } = heartbeat;
+  const { session, boot, seq, configVersion, awaits } = heartbeat;
   const entries =
     entry === undefined ? declared.state.entries : new Map(declared.state.entries).set(gateway, entry);
   // What it waits for may be the death of one that nobody waited for before.
@@ -169,7 +173,7 @@ export function voterHears(
     kind: 'answer',
     echo: { session, boot, seq },
     verdict,
-    dead: deadTable(next, nowMs),
+    dead: deadTable(newsOf(next, nowMs), awaits),
     configVersion: config.version,
   };
   const answer: PeerMessage = configVersion < config.version ? { ...plain, config } : plain;
@@ -260,8 +264,11 @@ export function voterTicks(state: VoterState, nowMs: number): VoterStep {
     return { state, outgoing: [] };
   const silenced = silenceOverdue(state, nowMs);
   let entries: Map<string, Entry> | undefined;
+  let isAwaited: ((gateway: string) => boolean) | undefined;
   for (const [gateway, entry] of silenced.entries) {
-    if (entry.stage.kind !== 'unheard' || !isAwaited(silenced, gateway)) continue;
+    if (entry.stage.kind !== 'unheard') continue;
+    isAwaited ??= whoIsAwaited(silenced);
+    if (!isAwaited(gateway)) continue;
     entries ??= new Map(silenced.entries);
     entries.set(gateway, { ...entry, stage: { kind: 'declared' }, changedMs: nowMs });
   }
@@ -288,14 +295,15 @@ function silenceOverdue(state: VoterState, nowMs: number): VoterState {
 }
 
 /** Some other session that is heard waits for the death of this gateway's. */
-function isAwaited({ entries }: VoterState, gateway: string): boolean {
-  return [...entries].some(
-    ([other, { stage, closed, awaits }]) =>
-      other !== gateway &&
-      (stage.kind === 'granting' || stage.kind === 'retracting') &&
-      !closed &&
-      (awaits === undefined || awaits.includes(gateway)),
-  );
+function whoIsAwaited({ entries }: VoterState): (gateway: string) => boolean {
+  const named = new Set<string>();
+  const byAll: string[] = [];
+  for (const [other, { stage, closed, awaits }] of entries) {
+    if (closed || (stage.kind !== 'granting' && stage.kind !== 'retracting')) continue;
+    if (awaits === undefined) byAll.push(other);
+    else for (const name of awaits) if (name !== other) named.add(name);
+  }
+  return (gateway) => named.has(gateway) || byAll.some((other) => other !== gateway);
 }
 
 function isOverdue(entry: Entry, durations: Durations, nowMs: number): boolean {
@@ -324,27 +332,57 @@ function push(state: VoterState, nowMs: number): VoterStep {
 }
 
 function pushes(state: VoterState, nowMs: number): readonly Outgoing[] {
-  const dead = deadTable(state, nowMs);
+  const news = newsOf(state, nowMs);
   const configVersion = state.config?.version ?? 0;
   return [...state.entries]
     .filter(([, { stage, closed, boot }]) => stage.kind === 'granting' && !closed && boot !== '')
-    .map(([to, { session, boot, seq }]) => ({
+    .map(([to, { session, boot, seq, awaits }]) => ({
       to,
-      message: { kind: 'statements', echo: { session, boot, seq }, dead, configVersion },
+      message: {
+        kind: 'statements',
+        echo: { session, boot, seq },
+        dead: deadTable(news, awaits),
+        configVersion,
+      },
     }));
+}
+
+interface News {
+  readonly gateway: string;
+  readonly upTo: number;
+  readonly changedMs: number;
+  /** It was heard, or is dead: more than a name that somebody wrote into an object. */
+  readonly isKnown: boolean;
 }
 
 /**
  * Gateways that live on say little here, and those that are long gone and named nowhere nothing, so that a table fits a
  * packet. What is left out is not unsaid: a verdict that was reached stays.
  */
-function deadTable({ entries, named }: VoterState, nowMs: number): DeadTable {
-  const table: Record<string, number> = {};
-  for (const [gateway, { session, stage, closed, changedMs }] of entries) {
+function newsOf({ entries, named }: VoterState, nowMs: number): readonly News[] {
+  const news: News[] = [];
+  for (const [gateway, { session, stage, closed, changedMs, boot }] of entries) {
     const dead = closed || stage.kind === 'declared';
     if (nowMs >= changedMs + NEWS_MS && !(dead && named.has(gateway))) continue;
-    const upTo = closed || stage.kind === 'declared' ? session : session - 1;
-    if (upTo > 0) table[gateway] = upTo;
+    const upTo = dead ? session : session - 1;
+    if (upTo > 0) news.push({ gateway, upTo, changedMs, isKnown: dead || boot !== '' });
+  }
+  return news;
+}
+
+/** Where it does not fit, first what its reader waits for, names that were never heard last, the newest before the older. */
+function deadTable(news: readonly News[], awaits: readonly string[] | undefined): DeadTable {
+  const bytesOf = ({ gateway, upTo }: News): number => `"${gateway}":${upTo},`.length;
+  const fits = news.reduce((sum, it) => sum + bytesOf(it), 0) <= TABLE_BYTES_MAX;
+  const rankOf = ({ gateway, isKnown }: News): number =>
+    awaits?.includes(gateway) === true ? 0 : isKnown ? 1 : 2;
+  const ranked = fits ? news : news.toSorted((a, b) => rankOf(a) - rankOf(b) || b.changedMs - a.changedMs);
+  const table: Record<string, number> = {};
+  let bytes = 0;
+  for (const it of ranked) {
+    bytes += bytesOf(it);
+    if (bytes > TABLE_BYTES_MAX) break;
+    table[it.gateway] = it.upTo;
   }
   return table;
 }

@@ -254,8 +254,8 @@ export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenar
     bug: patched(
       'whoever is not heard is called dead',
       VOTER,
-      'awaits === undefined || awaits.includes(gateway)',
-      'awaits === undefined || awaits.length >= 0',
+      'if (awaits === undefined) byAll',
+      'if (awaits === undefined || awaits.length >= 0) byAll',
     ),
   },
   {
