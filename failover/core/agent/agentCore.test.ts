@@ -5,13 +5,13 @@ import type { Address, Policy } from '../../../policy/model.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
 import type { Holding } from '../ownership/messages.ts';
+import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import {
   type AgentEffect,
   type AgentEvent,
   type AgentState,
   initialAgent,
   NO_OWNERSHIP,
-  type OwnershipReport,
   stepAgent,
 } from './agentCore.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
@@ -141,7 +141,7 @@ const observed: ObservedNode = {
 };
 const VOTERS = { version: 3, sets: [['gw-1', 'worker-1', 'worker-2']] };
 /** What the ownership thread says of a gateway whose session is valid. */
-function ownership(change: Partial<OwnershipReport> = {}): AgentEvent {
+function ownership(change: Partial<OwnershipWord> = {}): AgentEvent {
   const report = { ...NO_OWNERSHIP, session: 5, config: VOTERS, released: new Map([[NAME, 4]]), ...change };
   return { kind: 'ownership', report };
 }

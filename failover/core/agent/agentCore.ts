@@ -14,7 +14,7 @@ import type { NodeDataPlane } from '../dataPlane.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/addresses.ts';
 import type { Holding } from '../ownership/messages.ts';
-import type { VoterConfig } from '../ownership/voterConfig.ts';
+import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import { NO_PEER_KEYS, type PeerKeyIds } from '../peerKeys.ts';
 import { remember } from '../remember.ts';
 import type { AgentView } from './agentView.ts';
@@ -26,19 +26,8 @@ import type { Holder } from './planNode.ts';
 import { forgetTaken, NO_RETURNS, type PortReturns, type PortUse, returnIdle } from './portReturns.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
 
-/** What the ownership thread says of this node, all of it confirmed. */
-export interface OwnershipReport {
-  /** The session that was valid once; 0: none. */
-  readonly session: number;
-  /** The kernel answers for these. */
-  readonly holdings: readonly Holding[];
-  /** Address as text → the epoch below which this session will never answer for it. */
-  readonly released: ReadonlyMap<string, number>;
-  readonly dead: readonly SessionRef[];
-  readonly config: VoterConfig | undefined;
-}
-
-export const NO_OWNERSHIP: OwnershipReport = {
+/** Until the ownership thread has said something. */
+export const NO_OWNERSHIP: OwnershipWord = {
   session: 0,
   holdings: [],
   released: new Map(),
@@ -50,7 +39,7 @@ export interface AgentState {
   /** Undefined until every cache has synced once: nothing is changed in the kernel before. */
   readonly view: AgentView | undefined;
   readonly observed: ObservedNode;
-  readonly ownership: OwnershipReport;
+  readonly ownership: OwnershipWord;
   /** The highest number of a session so far. */
   readonly lastSession: number;
   /** Undefined while the node is no gateway. */
@@ -124,7 +113,7 @@ function openMemory(): AgentMemory {
 export type AgentEvent =
   | { readonly kind: 'viewed'; readonly view: AgentView }
   | { readonly kind: 'observed'; readonly observed: ObservedNode }
-  | { readonly kind: 'ownership'; readonly report: OwnershipReport }
+  | { readonly kind: 'ownership'; readonly report: OwnershipWord }
   | { readonly kind: 'heard'; readonly session: SessionRef; readonly holdings: readonly Holding[] }
   | { readonly kind: 'health'; readonly health: Health | undefined }
   | { readonly kind: 'keys-taken'; readonly keys: PeerKeyIds }

@@ -2,9 +2,10 @@
  * Decides what the agent says of its own node: the `status` of its GatewayNode, as the wire has it. Only what the
  * kernel confirmed is stated; an address whose command is still under way is left out, so nobody acts on a guess.
  */
+
 import type { EgressIp, SessionRef } from '../egressIp.ts';
+import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import type { PeerKeyIds } from '../peerKeys.ts';
-import type { OwnershipReport } from './agentCore.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import { ownBlocks } from './portReturns.ts';
@@ -88,7 +89,7 @@ export function reportNode(known: {
   readonly egressIps: ReadonlyMap<string, EgressIp>;
   readonly selection: PodSelection;
   readonly observed: ObservedNode;
-  readonly ownership: OwnershipReport;
+  readonly ownership: OwnershipWord;
   readonly confirmed: ReadonlyMap<string, number>;
   readonly health: Health | undefined;
   readonly peerKeys: PeerKeyIds;
@@ -161,7 +162,7 @@ function stateAddresses({
 }: {
   readonly view: AgentView;
   readonly egressIps: ReadonlyMap<string, EgressIp>;
-  readonly ownership: OwnershipReport;
+  readonly ownership: OwnershipWord;
   readonly confirmed: ReadonlyMap<string, number>;
 }): NodeReport['addresses'] {
   const { session, holdings, released } = ownership;
@@ -187,7 +188,7 @@ function stateAddresses({
  */
 function lostEpochs(
   egressIps: ReadonlyMap<string, EgressIp>,
-  { released }: OwnershipReport,
+  { released }: OwnershipWord,
   confirmed: ReadonlyMap<string, number>,
 ): NodeReport['addresses'] {
   return [...egressIps].flatMap(([address, { name, epoch: standing }]): NodeReport['addresses'] => {
