@@ -83,7 +83,8 @@ export function simulate(options: RunOptions): RunResult {
     if (!(error instanceof Violation)) throw error;
     violation = error;
   }
-  const { thawOverlaps, answered } = checker;
+  const { thawOverlaps, restoreOverlaps, answered } = checker;
+  if (restoreOverlaps > 0) coverage.hit('etcd restored: answered beside one that was not heard of');
   return {
     seed,
     violation,
