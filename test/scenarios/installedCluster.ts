@@ -272,17 +272,21 @@ export interface Traffic {
   readonly serverPush?: number;
   readonly idle?: number;
   readonly udpRate?: number;
+  /** Between two lines on a connection. */
+  readonly intervalMs?: number;
   /** Default: the outside host's IPv4 address. */
   readonly server?: string;
 }
 
 function clientArguments(traffic: Traffic): readonly string[] {
-  const { podPush = 0, serverPush = 0, idle = 0, udpRate = 0, server = OUTSIDE_ADDRESS } = traffic;
+  const { podPush = 0, serverPush = 0, idle = 0, udpRate = 0 } = traffic;
+  const { intervalMs = 50, server = OUTSIDE_ADDRESS } = traffic;
   const counts = {
     '--pod-push': podPush,
     '--server-push': serverPush,
     '--idle': idle,
     '--udp-rate': udpRate,
+    '--interval-ms': intervalMs,
   };
   return ['--server', server, ...Object.entries(counts).flatMap(([name, count]) => [name, String(count)])];
 }
