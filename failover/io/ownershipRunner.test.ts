@@ -4,6 +4,7 @@ import type { Address } from '../../policy/model.ts';
 import { GuardKernel } from '../../test/lab/ownershipNetwork.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
 import type { Assignment } from '../core/ownership/addresses.ts';
+import { REFRESH_MS } from '../core/ownership/announceArmed.ts';
 import { deriveDurations } from '../core/ownership/durations.ts';
 import type { PeerMessage } from '../core/ownership/messages.ts';
 import type { KernelGate } from './answerGate.ts';
@@ -30,6 +31,7 @@ class FakeGate implements KernelGate {
   guarded: readonly string[] = [];
   standingBy: readonly string[] = [];
   announced: readonly string[] = [];
+  refreshed: readonly string[] = [];
   reasserted = 0;
 
   async #take(what: Failing, change: () => void): Promise<KernelOutcome> {
@@ -83,7 +85,7 @@ class FakeGate implements KernelGate {
   }
 
   refresh(addresses: readonly Address[]): void {
-    this.announce(addresses);
+    this.refreshed = [...this.refreshed, ...addresses.map(formatAddress)];
   }
 
   announce(addresses: readonly Address[]): void {
@@ -206,6 +208,13 @@ async function answering(): Promise<void> {
   await pass(30);
   expect(world.gate.answers).toBe(true);
 }
+
+test('neighbours are told again by one word, not by an announcement', async () => {
+  await answering();
+  await pass(REFRESH_MS);
+  expect(world.gate.refreshed).toEqual([IP]);
+  expect(world.gate.announced).toEqual([IP]);
+});
 
 test('an assignment ends in a kernel that answers, neighbours that know and a word to the main thread', async () => {
   await answering();

@@ -2,7 +2,6 @@
  * Decides what the agent says of its own node: the `status` of its GatewayNode, as the wire has it. Only what the
  * kernel confirmed is stated; an address whose command is still under way is left out, so nobody acts on a guess.
  */
-
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import type { PeerKeyIds } from '../peerKeys.ts';
