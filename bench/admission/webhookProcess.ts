@@ -1,11 +1,11 @@
 /** The webhook as it is deployed, bundled and as a process of its own, beside whatever asks it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { Agent, request } from 'undici';
+import { freePort } from '../../test/lab/freePort.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const READY_DEADLINE_MS = 180_000;
@@ -105,13 +105,4 @@ async function waitUntilReady(child: ChildProcess, port: number): Promise<void> 
   } finally {
     await agent.close();
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }

@@ -5,12 +5,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ClusterAccess } from '../../kube/clusterAccess.ts';
 import { createRestClient } from '../../kube/restClient.ts';
 import { ensureToolchain } from '../cluster/toolchain.ts';
+import { waitUntil } from '../cluster/waitUntil.ts';
+import { freePort } from '../lab/freePort.ts';
 
 export interface ApiServer {
   readonly access: ClusterAccess;
@@ -23,7 +25,6 @@ export interface ApiServer {
 }
 
 const READY_DEADLINE_MS = 60_000;
-const POLL_MS = 100;
 
 export async function startApiServer(
   options: { readonly onProgress?: (line: string) => void } = {},
@@ -51,7 +52,7 @@ export async function startApiServer(
     return child;
   };
   const etcdUrl = `http://127.0.0.1:${client}`;
-  run('etcd', [
+  const etcd = run('etcd', [
     ...['--data-dir', file('etcd'), '--unsafe-no-fsync', '--log-level', 'error'],
     ...['--listen-client-urls', etcdUrl, '--advertise-client-urls', etcdUrl],
     ...['--listen-peer-urls', `http://127.0.0.1:${peer}`],
@@ -68,24 +69,37 @@ export async function startApiServer(
         '10.96.0.0/16',
       ],
     ]);
-  let apiServer = serve();
   const server = `https://127.0.0.1:${port}`;
-  const ready = async (): Promise<ClusterAccess> => {
-    const deadline = performance.now() + READY_DEADLINE_MS;
-    for (;;) {
-      const access = tryAccess(server, file('apiserver.crt'), token);
-      if (access !== undefined && (await isReady(access))) return access;
-      if (performance.now() > deadline)
-        throw new Error(`kube-apiserver is not ready:\n${tail(file('kube-apiserver.log'))}`);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+  /** Asks until the program answers; when it has ended or never does, throws with the last it wrote. */
+  const answering = async <T>(name: string, child: ChildProcess, probe: () => Promise<T | undefined>) => {
+    const given = await waitUntil(
+      name,
+      async () => {
+        if (hasEnded(child)) return { ended: true as const };
+        const value = await probe();
+        return value === undefined ? undefined : { ended: false as const, value };
+      },
+      { timeoutMs: READY_DEADLINE_MS },
+    ).catch((error: unknown) => {
+      throw new Error(`${name} does not answer:\n${tail(file(`${name}.log`))}`, { cause: error });
+    });
+    if (given.ended) throw new Error(`${name} ended with ${child.exitCode}:\n${tail(file(`${name}.log`))}`);
+    return given.value;
   };
+  const ready = (apiServer: ChildProcess): Promise<ClusterAccess> =>
+    answering('kube-apiserver', apiServer, async () => {
+      const access = tryAccess(server, file('apiserver.crt'), token);
+      return access !== undefined && (await isReady(access)) ? access : undefined;
+    });
   const stop = async (): Promise<void> => {
     await Promise.all([...children].map(end));
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const access = await ready();
+    // An API server that finds no etcd for twenty seconds ends for good.
+    await answering('etcd', etcd, () => accepts(client));
+    let apiServer = serve();
+    const access = await ready(apiServer);
     writeFileSync(file('kubeconfig'), renderKubeconfig(server, access.ca ?? '', token), { mode: 0o600 });
     return {
       access,
@@ -94,7 +108,7 @@ export async function startApiServer(
       async restart() {
         await end(apiServer);
         apiServer = serve();
-        await ready();
+        await ready(apiServer);
       },
       stop,
     };
@@ -124,20 +138,26 @@ async function isReady(access: ClusterAccess): Promise<boolean> {
   }
 }
 
+function accepts(port: number): Promise<true | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('error', () => resolve(undefined));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
 async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+  if (hasEnded(child)) return;
   const exited = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await exited;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('freePort: no port');
-  return address.port;
 }
 
 function tail(file: string): string {

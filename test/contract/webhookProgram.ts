@@ -1,7 +1,6 @@
 /** The webhook program, started as it is deployed but on loopback, and what a real API server needs to call it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
 import {
@@ -12,6 +11,7 @@ import {
   GATEWAY_NODE,
 } from '../../policy/names.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { freePort } from '../lab/freePort.ts';
 import type { ApiServer } from './apiServer.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -72,15 +72,6 @@ async function end(child: ChildProcess): Promise<void> {
   const exited = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await exited;
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, HOST, resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }
 
 function ask(port: number, endpoint: string, review: unknown): Promise<{ status: number; body: unknown }> {

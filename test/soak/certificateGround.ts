@@ -23,7 +23,6 @@ import { type ApiServer, startApiServer } from '../contract/apiServer.ts';
 import {
   createConfigurations,
   createGateway,
-  freePort,
   HOST,
   must,
   NAMESPACE,
@@ -32,6 +31,7 @@ import {
   waitUntilInForce,
 } from '../contract/webhookProgram.ts';
 import { collectOutput, type Ended } from '../lab/collectOutput.ts';
+import { freePort } from '../lab/freePort.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 /** As the chart names things where the release is called sallyport. */
