@@ -86,16 +86,20 @@ export class OwnershipNetwork {
 
   constructor(names: readonly string[], durations = deriveDurations({ heartbeatMs: 25, sessionMs: 200 })) {
     this.durations = durations;
-    for (const node of names) {
-      const state = initialOwnership({ node, durations, incarnation: `${node}-i`, nowMs: this.nowMs });
-      this.nodes.set(node, { state, running: true, kernel: new GuardKernel(), said: [] });
-    }
+    for (const node of names) this.start(node);
   }
 
   node(name: string): Node {
     const node = this.nodes.get(name);
     if (node === undefined) throw new Error(`there is no node ${name}`);
     return node;
+  }
+
+  /** Its agent knows nothing, and its kernel answers for nothing. */
+  start(name: string): void {
+    const [incarnation, durations] = [`${name}-${this.nowMs}`, this.durations];
+    const state = initialOwnership({ node: name, durations, incarnation, nowMs: this.nowMs });
+    this.nodes.set(name, { state, running: true, kernel: new GuardKernel(), said: [] });
   }
 
   state(name: string): OwnershipState {

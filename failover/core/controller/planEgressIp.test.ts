@@ -100,8 +100,8 @@ describe('the next spec', () => {
     expect(planEgressIp(current, wish(A), nothing)).toBe(current);
   });
 
-  test('a copy older than what gateways state is followed by an epoch above that, with whoever answers fenced', () => {
-    const lost = { epoch: 9, answering: [C] };
+  test('a copy older than what gateways state is followed by an epoch above that, with whoever states them fenced', () => {
+    const lost = { epoch: 9, stating: [C] };
     const proofs = { ...nothing, statedAbove: (epoch: number) => (epoch < 9 ? lost : undefined) };
     const restored = egressIp({ epoch: 5, order: [A, B] });
     const next = planEgressIp(restored, wish(A, B), proofs);

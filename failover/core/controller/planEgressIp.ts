@@ -8,7 +8,7 @@
  *
  * Where gateways state rights of epochs that the object never had, its history was taken back: etcd was restored from a
  * snapshot. What stands is then no newer than what agents go on by, so a new epoch above all that was stated follows, and
- * whoever answers by one of the lost epochs is fenced with the rest.
+ * whoever speaks of the lost epochs is fenced with the rest: it may answer by one, or be the next of an order that is lost.
  */
 import type { EgressIp, PolicyOwner, SessionRef } from '../egressIp.ts';
 import type { Allocation } from './portBlocks.ts';
@@ -34,8 +34,8 @@ export interface SessionProofs {
 export interface StatedAbove {
   /** The highest. */
   readonly epoch: number;
-  /** Who answers by one of them. */
-  readonly answering: readonly SessionRef[];
+  /** Who has a session and states one of them. */
+  readonly stating: readonly SessionRef[];
 }
 
 /** The same object if nothing is to be written. */
@@ -64,7 +64,7 @@ function fenceOf(
   holder: SessionRef | undefined,
   { proofs, lost }: { readonly proofs: SessionProofs; readonly lost: StatedAbove | undefined },
 ): readonly SessionRef[] {
-  const entries = [...fence, ...order, ...(lost?.answering ?? [])];
+  const entries = [...fence, ...order, ...(lost?.stating ?? [])];
   const once = entries.filter((entry, at) => entries.findIndex((it) => sameSession(it, entry)) === at);
   return once.filter((entry) => !proofs.isDead(entry) && !sameSession(entry, holder));
 }

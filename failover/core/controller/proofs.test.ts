@@ -86,17 +86,24 @@ describe('of epochs above the one that stands', () => {
       above: undefined,
     },
     {
-      name: 'a standby speaks',
-      nodes: [gateway(stated()), other({ epoch: EPOCH + 3, state: 'Standby' })],
-      above: { epoch: EPOCH + 3, answering: [] },
+      name: 'a node without a session speaks',
+      nodes: [gateway(stated()), other({ epoch: EPOCH + 3, state: 'Standby', session: 0 })],
+      above: { epoch: EPOCH + 3, stating: [] },
     },
     {
-      name: 'the highest counts, and whoever answers by one is named',
+      name: 'the highest counts, and each session that states one is named',
       nodes: [
         gateway(stated({ epoch: EPOCH + 2, state: 'Answering', session: 7 })),
-        other({ epoch: EPOCH + 3, state: 'Released' }),
+        other({ epoch: EPOCH + 3, state: 'Standby', session: 5 }),
+        other({ epoch: EPOCH, state: 'Standby', session: 6 }, 'gw-3'),
       ],
-      above: { epoch: EPOCH + 3, answering: [{ gateway: 'gw-1', session: 7 }] },
+      above: {
+        epoch: EPOCH + 3,
+        stating: [
+          { gateway: 'gw-1', session: 7 },
+          { gateway: 'gw-2', session: 5 },
+        ],
+      },
     },
   ])('$name', ({ nodes, above }) => {
     expect(proofsFor(ADDRESS, viewOf(nodes)).statedAbove(EPOCH)).toEqual(above);

@@ -68,9 +68,9 @@ function statedAbove(epoch: number, address: Address, view: ControllerView): Sta
   let above: StatedAbove | undefined;
   for (const { gateway, statement } of statementIndex(view.gatewayNodes).on(address)) {
     if (statement.epoch <= epoch) continue;
-    const { session, state } = statement;
-    const answering = [...(above?.answering ?? []), ...(state === 'Answering' ? [{ gateway, session }] : [])];
-    above = { epoch: Math.max(above?.epoch ?? 0, statement.epoch), answering };
+    const { session } = statement;
+    const stating = [...(above?.stating ?? []), ...(session > 0 ? [{ gateway, session }] : [])];
+    above = { epoch: Math.max(above?.epoch ?? 0, statement.epoch), stating };
   }
   return above;
 }

@@ -219,6 +219,14 @@ const ARMING: readonly ArmingCase[] = [
     does: 'arm 5',
   },
   {
+    name: 'one that released, and was heard to answer by a later right',
+    order: 'self/5',
+    fence: 'a/1',
+    state: heard('a/1', 7),
+    released: 'a/1@4',
+    does: 'a: ask 4 last',
+  },
+  {
     name: 'one fenced that was heard to answer is asked once',
     order: 'self/5',
     fence: 'a/1',

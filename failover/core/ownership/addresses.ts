@@ -107,16 +107,28 @@ export interface Candidacy {
 /** The right that the assignment gives to this session now; undefined: none. */
 export function decideCandidacy(
   { epoch, order, fence }: Assignment,
-  { released, heard }: Pick<AddressState, 'released' | 'heard'>,
+  state: Pick<AddressState, 'released' | 'heard'>,
   gateway: Pick<Gateway, 'self' | 'deaths'>,
 ): Candidacy | undefined {
   const { self } = gateway;
   const index = order.findIndex((it) => isSame(it, self));
   if (index < 0 || !order.slice(0, index).every((it) => isGone(it, gateway))) return undefined;
+  const { heard } = state;
   const outstanding = withHeard(fence, heard?.session).filter(
-    (it) => !isSame(it, self) && !isGone(it, gateway) && (released.get(sessionKey(it)) ?? 0) < epoch,
+    (it) => !isSame(it, self) && !isGone(it, gateway) && !hasLetGo(it, epoch, state),
   );
   return { right: { epoch, index }, outstanding };
+}
+
+/** For good, as seen from `epoch`: what it said to hold by a later right than it gave up it took up since. */
+function hasLetGo(
+  it: SessionRef,
+  epoch: number,
+  { released, heard }: Pick<AddressState, 'released' | 'heard'>,
+): boolean {
+  const releasedEpoch = released.get(sessionKey(it)) ?? 0;
+  if (releasedEpoch < epoch) return false;
+  return heard === undefined || !isSame(heard.session, it) || heard.right.epoch < releasedEpoch;
 }
 
 function withHeard(fence: readonly SessionRef[], heard: SessionRef | undefined): readonly SessionRef[] {

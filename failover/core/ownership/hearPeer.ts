@@ -3,7 +3,8 @@ import type { SessionRef } from '../egressIp.ts';
 import { absorbAddress, absorbPeer } from './absorbStep.ts';
 import { type AddressState, type AddressStep, becomeHeard, hearAsk, hearTold, SILENT } from './addresses.ts';
 import { becomeStated, concludeDeaths, isProvenDead } from './deaths.ts';
-import { acknowledge } from './holdings.ts';
+import { becomeAnswered } from './greeting.ts';
+import { acknowledge, becomeUnknown } from './holdings.ts';
 import type { Holding, PeerMessage } from './messages.ts';
 import {
   type OwnershipState,
@@ -49,7 +50,7 @@ export function hear(
       const { session, holdings, after, upTo } = message;
       const ack: PeerMessage = { kind: 'moved-ack', session, after, upTo };
       return {
-        state: hearHoldings(state, { gateway: from, session }, holdings),
+        state: hearHoldings(becomeAcquainted(state, from), { gateway: from, session }, holdings),
         effects: [
           { kind: 'heard-holdings', session: { gateway: from, session }, holdings },
           { kind: 'send', to: from, message: ack },
@@ -58,9 +59,16 @@ export function hear(
     }
     case 'moved-ack':
       return only({ ...state, announcing: acknowledge(state.announcing, from, message) });
+    case 'hello':
+      return only({ ...state, announcing: becomeUnknown(state.announcing, from, nowMs) });
     default:
       return message satisfies never;
   }
+}
+
+function becomeAcquainted(state: OwnershipState, peer: string): OwnershipState {
+  const greeting = becomeAnswered(state.greeting, peer);
+  return greeting === state.greeting ? state : { ...state, greeting };
 }
 
 /** Of addresses that are assigned: of others nobody would ever be rid of what was heard. */

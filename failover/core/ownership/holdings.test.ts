@@ -6,6 +6,7 @@ import {
   announceAgain,
   announceWakeMs,
   becomeHolding,
+  becomeUnknown,
   isAnnounced,
   NOT_ANNOUNCING,
 } from './holdings.ts';
@@ -93,6 +94,20 @@ test('everybody is told anew every five seconds, once, also who acknowledged: it
   const times = (peer: string) => heard.filter(({ to }) => to === peer).map(({ atMs }) => atMs);
   expect(times('w-1')).toEqual([0, 7600, 12_600]);
   expect(times('w-2').filter((atMs) => atMs > 2600)).toEqual([7600, 12_600]);
+});
+
+test('a peer that is new is told at once, and nobody else who knows', () => {
+  const { announcing } = listen(holds([holding(1)]), { untilMs: 3000, acking: PEERS });
+  const { heard } = listen(becomeUnknown(announcing, 'w-2', 3000), {
+    fromMs: 3000,
+    untilMs: 3100,
+    acking: ['w-2'],
+  });
+  expect(heard).toEqual([{ atMs: 3000, to: 'w-2', addresses: ['203.0.113.1'] }]);
+});
+
+test('who holds nothing has nothing to say to a peer that is new', () => {
+  expect(becomeUnknown(NOT_ANNOUNCING, 'w-2', 3000)).toBe(NOT_ANNOUNCING);
 });
 
 test('a thousand peers are told in small parts, each of them in every round, and refreshed at a bounded pace', () => {

@@ -57,8 +57,8 @@ const REFRESH_MS_PER_MESSAGE = 10;
  * Messages in one go, and the pause after them. A message and its acknowledgement cost 100 to 150 µs on a busy processor: a
  * heartbeat waits for less than 2 ms, and 3,000 messages a second are less than half of a core.
  */
-const MESSAGES_AT_ONCE = 12;
-const PAUSE_MS = 4;
+export const MESSAGES_AT_ONCE = 12;
+export const PAUSE_MS = 4;
 
 export function becomeHolding(
   announcing: Announcing,
@@ -114,6 +114,16 @@ export function acknowledge(
   // What lies between was lost on the way, or is still under way: it is told again with all that follows.
   if (after > known || upTo <= known || upTo > announcing.lastSerial) return announcing;
   return { ...announcing, acknowledged: withNumber(announcing.acknowledged, peer, upTo) };
+}
+
+/** A peer that is new knows nothing of what it acknowledged in a former life: it is told at once. */
+export function becomeUnknown(announcing: Announcing, peer: string, nowMs: number): Announcing {
+  const { words, acknowledged, saidMs } = announcing;
+  if (words.length === 0) return announcing;
+  const forgotten = withNumber(acknowledged, peer, 0);
+  // Whoever else has not acknowledged is told once more with it.
+  const nextMs = Math.max(nowMs, saidMs + PAUSE_MS);
+  return { ...announcing, acknowledged: forgotten, rounds: 0, round: undefined, nextMs };
 }
 
 /** What has to be said now, and when to come back. */

@@ -92,7 +92,9 @@ export type PeerMessage =
     }
   /** What the sender answers for: sources send there from now on. All of the span that still holds. */
   | ({ readonly kind: 'moved'; readonly session: number; readonly holdings: readonly Holding[] } & Span)
-  | ({ readonly kind: 'moved-ack'; readonly session: number } & Span);
+  | ({ readonly kind: 'moved-ack'; readonly session: number } & Span)
+  /** The sender has just started, or was away: it may know nothing of what the receiver answers for. */
+  | { readonly kind: 'hello' };
 
 /** Names in `awaits`, and their characters in all: the rest of a heartbeat is small, and it fits 1,400 bytes. */
 export const AWAITED_MAX = 64;

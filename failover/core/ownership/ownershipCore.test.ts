@@ -72,6 +72,19 @@ test('the first of the order answers, announces itself and tells everybody', () 
   expect(network.sent('moved')).toEqual(['gw-1→gw-2', 'gw-1→gw-3']);
 });
 
+test('an agent that starts anew is told by the holder at once what it answers for', () => {
+  const network = served();
+  const before = network.packets.length;
+  network.start('gw-3');
+  network.tell({ kind: 'peers', peers: NODES }, ['gw-3']);
+  network.assign([assignment(1, [of('gw-1')])], ['gw-3']);
+  network.run(5);
+  expect(said(network, 'gw-3', 'heard-holdings')).toHaveLength(1);
+  network.run(3000);
+  const asked = network.packets.slice(before).filter(({ message }) => message.kind === 'hello');
+  expect(asked.filter(({ to }) => to === 'gw-1')).toHaveLength(1);
+});
+
 test('while all is well, time passes and nothing moves', () => {
   const network = served();
   const before = network.packets.filter(({ message }) => message.kind === 'ask').length;

@@ -5,7 +5,7 @@
  * The pieces: voter.ts grants heartbeats and calls sessions dead; peerSession.ts is the own session; deaths.ts what is
  * known of others'; addresses.ts when to arm, ask and let go, one address at a time, and settleAddresses.ts goes over all of
  * them; announceArmed.ts who is told, holdings.ts how the sources are; hearPeer.ts and learnFromApi.ts take in what others
- * say; ownershipWord.ts is what is said to the API. The protocol and why at most one gateway answers stand in
+ * say; greeting.ts asks for it at the start; ownershipWord.ts is what is said to the API. The protocol and why at most one gateway answers stand in
  * docs/architecture.md.
  *
  * Relies on the runner: effects are carried out in their order, and every kernel command is answered by its event. Events
@@ -15,8 +15,9 @@ import { absorbBeat, absorbOutcome, absorbPeer } from './absorbStep.ts';
 import { becomeArmed, becomeDisarmed } from './addresses.ts';
 import { announceArmed } from './announceArmed.ts';
 import { earlier } from './earlier.ts';
+import { becomeGreeting, greet, NOT_GREETED } from './greeting.ts';
 import { hear } from './hearPeer.ts';
-import { type Announcing, announceAgain, announceWakeMs } from './holdings.ts';
+import { announceAgain, announceWakeMs } from './holdings.ts';
 import { absorbStatements, assign, open } from './learnFromApi.ts';
 import {
   type OwnershipEvent,
@@ -36,20 +37,26 @@ export function stepOwnership(state: OwnershipState, event: OwnershipEvent): Own
   const settled = reconcileAll(ticked.state, event.nowMs, needsReconciling(state, ticked.state, event));
   const announced = announceArmed(state, settled.state, event.nowMs);
   const told = announceAgain(announced.state.announcing, state.peers, event.nowMs);
+  const greeted = greet(announced.state.greeting, announced.state.peers, event.nowMs);
   return {
-    state: withAnnouncing(announced.state, told.announcing),
+    state: withTold(announced.state, { ...told, ...greeted }),
     effects: [
       ...absorbed.effects,
       ...ticked.effects,
       ...settled.effects,
       ...announced.effects,
+      ...sends(greeted.outgoing),
       ...sends(told.outgoing),
     ],
   };
 }
 
-function withAnnouncing(state: OwnershipState, announcing: Announcing): OwnershipState {
-  return announcing === state.announcing ? state : { ...state, announcing };
+type Told = Pick<OwnershipState, 'announcing' | 'greeting'>;
+
+function withTold(state: OwnershipState, { announcing, greeting }: Told): OwnershipState {
+  return announcing === state.announcing && greeting === state.greeting
+    ? state
+    : { ...state, announcing, greeting };
 }
 
 function absorb(state: OwnershipState, event: OwnershipEvent): OwnershipStep {
@@ -62,13 +69,13 @@ function absorb(state: OwnershipState, event: OwnershipEvent): OwnershipStep {
     case 'configured':
       return only({ ...state, voter: becomeConfigured(state.voter, event.config, nowMs) });
     case 'peers':
-      return only({ ...state, peers: event.peers.filter((peer) => peer !== state.node) });
+      return only(meet({ ...state, peers: event.peers.filter((peer) => peer !== state.node) }, nowMs));
     case 'assigned':
-      return only(assign(state, event.assignments, nowMs));
+      return only(meet(assign(state, event.assignments, nowMs), nowMs));
     case 'stated':
       return only(absorbStatements(state, event));
     case 'opened':
-      return only(open(state, event));
+      return only(meet({ ...open(state, event), greeting: NOT_GREETED }, nowMs));
     case 'lease-lost':
       if (state.peer?.session !== event.session) return only(state);
       return absorbPeer(state, over(state.peer, 'lease-lost'));
@@ -99,12 +106,22 @@ function tickAll(state: OwnershipState, nowMs: number): OwnershipStep {
   return { state: ticked.state, effects: [...sends(voted.outgoing), ...ticked.effects] };
 }
 
+/** Once in the life of an agent, and of each session. */
+function meet(state: OwnershipState, nowMs: number): OwnershipState {
+  if (state.peers.length === 0 || state.assignments.size === 0) return state;
+  const greeting = becomeGreeting(state.greeting, nowMs);
+  return greeting === state.greeting ? state : { ...state, greeting };
+}
+
 /** The runner calls `tick` then at the latest. */
 export function ownershipWakeMs(state: OwnershipState): number | undefined {
   const { peer, voter, durations } = state;
   const peerMs = peer === undefined || voter.config === undefined ? undefined : peerWakeMs(peer, durations);
   return earlier(
     earlier(voterWakeMs(voter), peerMs),
-    earlier(askWakeMs(state), earlier(announceWakeMs(state.announcing), state.refreshMs)),
+    earlier(
+      askWakeMs(state),
+      earlier(announceWakeMs(state.announcing), earlier(state.greeting.nextMs, state.refreshMs)),
+    ),
   );
 }

@@ -3,6 +3,7 @@ import type { SessionRef } from '../egressIp.ts';
 import type { AddressEffect, AddressState, Assignment, CommandOutcome } from './addresses.ts';
 import { type Deaths, NO_DEATHS } from './deaths.ts';
 import type { Durations } from './durations.ts';
+import { type Greeting, NOT_GREETED } from './greeting.ts';
 import { type Announcing, NOT_ANNOUNCING } from './holdings.ts';
 import type { Holding, PeerMessage } from './messages.ts';
 import type { PeerSession, PeerSessionEffect } from './peerSession.ts';
@@ -20,6 +21,7 @@ export interface OwnershipState {
   /** All nodes with an agent but this one: who is told what we hold. */
   readonly peers: readonly string[];
   readonly announcing: Announcing;
+  readonly greeting: Greeting;
   /** When the hosts on the uplink are told again; undefined: nothing is answered. */
   readonly refreshMs: number | undefined;
   readonly closing: boolean;
@@ -84,6 +86,7 @@ export function initialOwnership(options: {
     addresses: new Map(),
     peers: [],
     announcing: NOT_ANNOUNCING,
+    greeting: NOT_GREETED,
     refreshMs: undefined,
     closing: false,
     wasValid: false,

@@ -68,6 +68,7 @@ const MESSAGES: {
   }),
   moved: fc.record({ kind: fc.constant('moved'), session: natural, ...span, holdings }),
   'moved-ack': fc.record({ kind: fc.constant('moved-ack'), session: natural, ...span }),
+  hello: fc.record({ kind: fc.constant('hello') }),
 };
 
 const KINDS = Object.entries(MESSAGES).map(([kind, arbitrary]) => ({

@@ -34,6 +34,8 @@ export function parsePeerMessage(raw: unknown): PeerMessage | undefined {
     case 'moved':
     case 'moved-ack':
       return parseMoved(raw, raw.kind);
+    case 'hello':
+      return { kind: 'hello' };
     default:
       return undefined;
   }

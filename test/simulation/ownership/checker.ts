@@ -24,11 +24,14 @@ export type Rule = 'S1' | 'S2' | 'S3' | 'S4' | 'S6' | 'L1' | 'L2' | 'L3';
 export class Violation extends Error {
   readonly rule: Rule;
   readonly atMs: number;
+  /** Two answer after etcd was restored: what decision 0016 says is left. */
+  readonly isAfterRestore: boolean;
 
-  constructor(rule: Rule, atMs: number, story: string) {
+  constructor(rule: Rule, atMs: number, story: string, isAfterRestore = false) {
     super(`${rule} at ${atMs.toFixed(1)} ms: ${story}`);
     this.rule = rule;
     this.atMs = atMs;
+    this.isAfterRestore = isAfterRestore;
   }
 }
 
@@ -41,8 +44,6 @@ export interface Answered {
 
 /** Sums of floating point times. */
 const EPSILON_MS = 0.01;
-/** Holders repeat what they answer for every five seconds (holdings.ts); it takes a while to let go. */
-const HOLDERS_REPEAT_MS = 6000;
 const SENT_KEPT = 64;
 const NOTHING: DeadTable = {};
 
@@ -50,8 +51,6 @@ export class Checker {
   nodes: readonly SimNode[] = [];
   /** Every change of who answers. */
   readonly answered: Answered[] = [];
-  /** How often somebody was seen to answer beside another because etcd forgot that one, and it had not heard of it. */
-  restoreOverlaps = 0;
   /** How long a thawed machine answered beside another, milliseconds. */
   readonly thawOverlaps: number[] = [];
   readonly #queue: EventQueue;
@@ -144,7 +143,7 @@ export class Checker {
   /** Somebody on the segment asks who has the address: whoever answers this one request. */
   asked(address: string): readonly SimNode[] {
     const answerers = this.answerersOf(address);
-    const [first, second] = answerers.filter((node) => !this.isThawed(node) && !this.#isUninformed(node));
+    const [first, second] = answerers.filter((node) => !this.isThawed(node));
     if (first !== undefined && second !== undefined)
       throw this.#broken('S1', `${first.name} and ${second.name} answer one request for ${address}`);
     return answerers;
@@ -155,7 +154,6 @@ export class Checker {
     for (const other of this.nodes) {
       if (other === node || !other.kernel.answers(address)) continue;
       if (this.isThawed(other)) this.#noteThaw(other, address, other.kernel.answersUntil(address));
-      else if (this.#isUninformed(node) || this.#isUninformed(other)) this.restoreOverlaps += 1;
       else throw this.#broken('S1', `${node.name} and ${other.name} answer for ${address}`);
     }
     this.#checkGranted(node, address, until);
@@ -227,14 +225,6 @@ export class Checker {
     return this.#queue.nowMs < kernel.thawedAtMs + (this.#sessionMs + 2 * KERNEL_TIMER_MS) * 1.0102;
   }
 
-  /**
-   * Restored from a snapshot, the API may name a session as the holder while another one answers. Who answers says so every
-   * few seconds: an agent that has just started may not have heard it yet (decision 0016).
-   */
-  #isUninformed({ startedMs }: SimNode): boolean {
-    return this.#wasRestored && this.#queue.nowMs < startedMs + HOLDERS_REPEAT_MS;
-  }
-
   #noteThaw(node: SimNode, address: string, until: number): void {
     if (this.answerersOf(address).length < 2) return;
     this.thawOverlaps.push(until - this.#queue.nowMs);
@@ -247,7 +237,7 @@ export class Checker {
   }
 
   #broken(rule: Rule, story: string): Violation {
-    return new Violation(rule, this.#queue.nowMs, story);
+    return new Violation(rule, this.#queue.nowMs, story, rule === 'S1' && this.#wasRestored);
   }
 }
 

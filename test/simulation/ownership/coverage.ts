@@ -62,6 +62,7 @@ export const EXPECTED: readonly string[] = [
   'lease: stale write',
   'lease: number to be won again',
   'holdings: heard',
+  'holdings: asked for by a new agent',
   'controller: lost epochs',
   'kernel: command failed',
   'segment: answered',

@@ -28,6 +28,8 @@ export function observeStep(ground: Ground, node: SimNode, step: ObservedStep): 
     ground.coverage.hit('death: concluded');
   if (event.kind === 'received' && event.message.kind === 'ask' && event.message.target.gateway !== node.name)
     ground.coverage.hit('ask: through a voter');
+  if (event.kind === 'received' && event.message.kind === 'hello' && after.announcing.words.length > 0)
+    ground.coverage.hit('holdings: asked for by a new agent');
   for (const effect of effects) observeEffect(ground, node, after, effect);
   if (ground.trace !== undefined) traceStep(ground.trace, node, step);
 }
@@ -133,6 +135,7 @@ function observeMessage(
     case 'heartbeat':
     case 'moved':
     case 'moved-ack':
+    case 'hello':
       return;
     default:
       message satisfies never;
@@ -147,7 +150,7 @@ function traceStep(
 ): void {
   const told = effects.filter((effect) =>
     effect.kind === 'send'
-      ? !['heartbeat', 'moved', 'moved-ack'].includes(effect.message.kind) &&
+      ? !['heartbeat', 'moved', 'moved-ack', 'hello'].includes(effect.message.kind) &&
         !(effect.message.kind === 'answer' && effect.message.verdict.kind === 'granted')
       : effect.kind !== 'beat' && effect.kind !== 'heard-holdings',
   );

@@ -116,7 +116,7 @@ const DEAF: Edit = {
 };
 const LOST = 'const lost = proofs.statedAbove(current.epoch);';
 const FENCE_OF_THE_ORDER = 'const entries = [...order];';
-const FENCE = 'const entries = [...fence, ...order, ...(lost?.answering ?? [])];';
+const FENCE = 'const entries = [...fence, ...order, ...(lost?.stating ?? [])];';
 
 /** Found by seeds drawn at random. */
 export const PLANTED_BUGS: readonly PlantedBug[] = [

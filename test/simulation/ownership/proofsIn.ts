@@ -36,10 +36,10 @@ export function proofsIn(view: ApiView, address: Address): SessionProofs {
           .map((it) => ({ ...it, gateway })),
       );
       if (above.length === 0) return undefined;
-      const answering = above
-        .filter(({ state }) => state === 'Answering')
+      const stating = above
+        .filter(({ session }) => session > 0)
         .map(({ gateway, session }) => ({ gateway, session }));
-      return { epoch: Math.max(...above.map((it) => it.epoch)), answering };
+      return { epoch: Math.max(...above.map((it) => it.epoch)), stating };
     },
   };
 }

@@ -16,8 +16,6 @@ export class SimNode {
   agent: AgentMain | undefined;
   /** How many processes there were. */
   lives = 0;
-  /** When its agent last started. */
-  startedMs = 0;
   on = true;
   /** Faults under way that keep the API from this node. */
   apiCuts = 0;
@@ -63,7 +61,6 @@ export class SimNode {
   start(): void {
     if (!this.on || this.agent !== undefined) return;
     this.lives += 1;
-    this.startedMs = this.#ground.queue.nowMs;
     this.agent = new AgentMain(this, this.#ground);
     this.agent.start();
   }
