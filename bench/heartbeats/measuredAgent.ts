@@ -3,7 +3,7 @@
  * costs. `measuredAgent.ts <role> <seconds>`; the role is `voter`, `gateway` or `bystander`. A line "begin" and one of JSON.
  */
 import { setTimeout as passed } from 'node:timers/promises';
-import type { Assignment } from '../../failover/core/ownership/addresses.ts';
+import type { Assignment } from '../../failover/core/ownership/assignment.ts';
 import { startOwnershipThread } from '../../failover/io/ownershipThread.ts';
 import {
   ADDRESSES_HELD,

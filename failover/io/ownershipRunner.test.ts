@@ -3,8 +3,8 @@ import { formatAddress, makeAddress, parseAddress } from '../../policy/address.t
 import type { Address } from '../../policy/model.ts';
 import { GuardKernel } from '../../test/lab/ownershipNetwork.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
-import type { Assignment } from '../core/ownership/addresses.ts';
 import { REFRESH_MS } from '../core/ownership/announceArmed.ts';
+import type { Assignment } from '../core/ownership/assignment.ts';
 import { deriveDurations } from '../core/ownership/durations.ts';
 import type { PeerMessage } from '../core/ownership/messages.ts';
 import type { KernelGate } from './answerGate.ts';

@@ -5,7 +5,7 @@
 import { parseAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
-import { type Assignment, addressesNaming } from '../core/ownership/addresses.ts';
+import { type Assignment, addressesNaming } from '../core/ownership/assignment.ts';
 import { compareRights, type Right } from '../core/ownership/messages.ts';
 import { ownershipWakeMs, stepOwnership } from '../core/ownership/ownershipCore.ts';
 import {

@@ -4,7 +4,7 @@
  * would go out on the wire at this moment.
  */
 import type { SessionRef } from '../../failover/core/egressIp.ts';
-import type { Assignment } from '../../failover/core/ownership/addresses.ts';
+import type { Assignment } from '../../failover/core/ownership/assignment.ts';
 import { type Durations, deriveDurations } from '../../failover/core/ownership/durations.ts';
 import type { PeerMessage } from '../../failover/core/ownership/messages.ts';
 import { ownershipWakeMs, stepOwnership } from '../../failover/core/ownership/ownershipCore.ts';

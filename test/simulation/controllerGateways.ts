@@ -14,7 +14,6 @@ import type { AddressStatement, GatewayNode } from '../../failover/core/gatewayN
 import {
   type AddressState,
   type AddressStep,
-  type Assignment,
   becomeArmed,
   becomeDisarmed,
   becomeToldReleased,
@@ -23,8 +22,9 @@ import {
   reconcileAddress,
   SILENT,
 } from '../../failover/core/ownership/addresses.ts';
+import type { Assignment } from '../../failover/core/ownership/assignment.ts';
 import { becomeProven, type Deaths, NO_DEATHS } from '../../failover/core/ownership/deaths.ts';
-import type { Outgoing } from '../../failover/core/ownership/voter.ts';
+import type { Outgoing } from '../../failover/core/ownership/messages.ts';
 import type { VoterConfig } from '../../failover/core/ownership/voterConfig.ts';
 import { formatAddress, makeAddress } from '../../policy/address.ts';
 import { makeCidr } from '../../policy/cidr.ts';

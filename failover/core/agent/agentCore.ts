@@ -12,7 +12,7 @@ import { isOlderVersion } from '../../../kube/core/isOlderVersion.ts';
 import { egressIpName, formatAddress } from '../../../policy/address.ts';
 import type { NodeDataPlane } from '../dataPlane.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
-import type { Assignment } from '../ownership/addresses.ts';
+import type { Assignment } from '../ownership/assignment.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import { NO_PEER_KEYS, type PeerKeyIds } from '../peerKeys.ts';

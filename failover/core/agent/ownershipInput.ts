@@ -4,7 +4,7 @@
  */
 import { formatAddress } from '../../../policy/address.ts';
 import type { SessionRef } from '../egressIp.ts';
-import type { Assignment } from '../ownership/addresses.ts';
+import type { Assignment } from '../ownership/assignment.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
 import type { Release } from '../ownership/ownershipState.ts';
 import type { AgentView } from './agentView.ts';

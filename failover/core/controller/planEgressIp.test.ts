@@ -14,7 +14,7 @@ import {
   SILENT,
 } from '../ownership/addresses.ts';
 import { becomeProven, type Deaths, NO_DEATHS } from '../ownership/deaths.ts';
-import type { Outgoing } from '../ownership/voter.ts';
+import type { Outgoing } from '../ownership/messages.ts';
 import { planEgressIp } from './planEgressIp.ts';
 
 const ADDRESS = makeAddress(4, 0xcb00710an);

@@ -5,12 +5,10 @@ import {
   type AddressState,
   type AddressStep,
   type Ask,
-  type Assignment,
   becomeArmed,
   becomeDisarmed,
   becomeHeard,
   becomeToldReleased,
-  decideCandidacy,
   type Gateway,
   hearAsk,
   hearTold,
@@ -18,6 +16,8 @@ import {
   SILENT,
   type Told,
 } from './addresses.ts';
+import type { Assignment } from './assignment.ts';
+import { decideCandidacy } from './candidacy.ts';
 import { becomeProven, NO_DEATHS } from './deaths.ts';
 import type { Right } from './messages.ts';
 

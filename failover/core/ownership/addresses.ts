@@ -14,30 +14,17 @@
  * Relies on the kernel to answer only while the session lives. Leaves the wire and the kernel to its caller.
  */
 import type { SessionRef } from '../egressIp.ts';
-import { type Deaths, isProvenDead } from './deaths.ts';
-import { compareRights, type PeerMessage, type Right } from './messages.ts';
-import type { Outgoing } from './voter.ts';
-
-/** What the API says of one address. */
-export interface Assignment {
-  /** Object name of the EgressIP. */
-  readonly address: string;
-  readonly epoch: number;
-  readonly order: readonly SessionRef[];
-  readonly fence: readonly SessionRef[];
-  /** The `blocksVersion` that the own kernel forwards; undefined: its port map is not in the kernel yet. */
-  readonly blocksVersion: number | undefined;
-}
-
-/** Addresses that a gateway may have to answer for: some session of it is in their order. */
-export function addressesNaming(
-  gateway: string,
-  assignments: ReadonlyMap<string, Assignment>,
-): readonly string[] {
-  return [...assignments.values()]
-    .filter(({ order }) => order.some((it) => it.gateway === gateway))
-    .map(({ address }) => address);
-}
+import type { Assignment } from './assignment.ts';
+import {
+  type Candidacy,
+  decideCandidacy,
+  isGone,
+  isSame,
+  type Knowledge,
+  type OthersWord,
+  sessionKey,
+} from './candidacy.ts';
+import { compareRights, type Outgoing, type PeerMessage, type Right } from './messages.ts';
 
 type KernelStage =
   | { readonly kind: 'silent' }
@@ -45,14 +32,10 @@ type KernelStage =
   | { readonly kind: 'armed'; readonly right: Right }
   | { readonly kind: 'disarming' };
 
-export interface AddressState {
+export interface AddressState extends OthersWord {
   readonly kernel: KernelStage;
   /** Rights of a lower epoch were given up for ever. */
   readonly releasedEpoch: number;
-  /** `gateway/session` → the epoch at which it said that it let go. */
-  readonly released: ReadonlyMap<string, number>;
-  /** Another gateway that said to answer, by the highest right that was heard. */
-  readonly heard: { readonly session: SessionRef; readonly right: Right } | undefined;
   /** Since when somebody is asked, and how often. */
   readonly asking: { readonly rounds: number; readonly nextMs: number } | undefined;
   /** Who waits for our letting go. */
@@ -89,50 +72,11 @@ const ASK_SLOWLY_MS = 500;
 /** Asks that wait for one letting go: one for each gateway that might want the address. */
 const WAITING_MAX = 64;
 
-export interface Gateway {
-  readonly self: SessionRef;
+export interface Gateway extends Knowledge {
   /** The own session is valid and not being closed. */
   readonly valid: boolean;
   readonly closing: boolean;
-  readonly deaths: Deaths;
   readonly nowMs: number;
-}
-
-export interface Candidacy {
-  readonly right: Right;
-  /** Sessions that have to be dead or to let go before the right may be used. */
-  readonly outstanding: readonly SessionRef[];
-}
-
-/** The right that the assignment gives to this session now; undefined: none. */
-export function decideCandidacy(
-  { epoch, order, fence }: Assignment,
-  state: Pick<AddressState, 'released' | 'heard'>,
-  gateway: Pick<Gateway, 'self' | 'deaths'>,
-): Candidacy | undefined {
-  const { self } = gateway;
-  const index = order.findIndex((it) => isSame(it, self));
-  if (index < 0 || !order.slice(0, index).every((it) => isGone(it, gateway))) return undefined;
-  const { heard } = state;
-  const outstanding = withHeard(fence, heard?.session).filter(
-    (it) => !isSame(it, self) && !isGone(it, gateway) && !hasLetGo(it, epoch, state),
-  );
-  return { right: { epoch, index }, outstanding };
-}
-
-/** For good, as seen from `epoch`: what it said to hold by a later right than it gave up it took up since. */
-function hasLetGo(
-  it: SessionRef,
-  epoch: number,
-  { released, heard }: Pick<AddressState, 'released' | 'heard'>,
-): boolean {
-  const releasedEpoch = released.get(sessionKey(it)) ?? 0;
-  if (releasedEpoch < epoch) return false;
-  return heard === undefined || !isSame(heard.session, it) || heard.right.epoch < releasedEpoch;
-}
-
-function withHeard(fence: readonly SessionRef[], heard: SessionRef | undefined): readonly SessionRef[] {
-  return heard === undefined || fence.some((it) => isSame(it, heard)) ? fence : [...fence, heard];
 }
 
 /**
@@ -142,7 +86,7 @@ function withHeard(fence: readonly SessionRef[], heard: SessionRef | undefined):
 export function awaitedFor(
   assignment: Assignment,
   state: AddressState,
-  gateway: Pick<Gateway, 'self' | 'deaths'>,
+  gateway: Knowledge,
 ): readonly SessionRef[] {
   const { order } = assignment;
   const index = order.findIndex((it) => isSame(it, gateway.self));
@@ -154,19 +98,6 @@ export function awaitedFor(
 }
 
 const NO_CANDIDACY: Candidacy = { right: { epoch: 0, index: 0 }, outstanding: [] };
-
-/** Of our own former sessions nothing is left: the kernel was flushed before this one was opened. */
-function isGone(it: SessionRef, { self, deaths }: Pick<Gateway, 'self' | 'deaths'>): boolean {
-  return isProvenDead(deaths, it) || (it.gateway === self.gateway && it.session < self.session);
-}
-
-export function sessionKey({ gateway, session }: SessionRef): string {
-  return `${gateway}/${session}`;
-}
-
-export function isSame(a: SessionRef, b: SessionRef): boolean {
-  return a.gateway === b.gateway && a.session === b.session;
-}
 
 /** Whatever changed: asks, arms, goes on with a better right, or lets go. */
 export function reconcileAddress(

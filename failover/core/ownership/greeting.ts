@@ -5,7 +5,7 @@
  * times in case it is lost.
  */
 import { MESSAGES_AT_ONCE, PAUSE_MS } from './holdings.ts';
-import type { Outgoing } from './voter.ts';
+import type { Outgoing } from './messages.ts';
 
 export interface Greeting {
   /** How often everybody was asked. */

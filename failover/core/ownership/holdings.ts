@@ -7,9 +7,15 @@
  * serials, and who acknowledges it knows everything up to its end if it knew everything up to its beginning: one number is
  * kept of each peer, and an acknowledgement costs the same whatever is held.
  */
-import { type Holding, holdingBytes, MOVED_BYTES_MAX, type PeerMessage, type Span } from './messages.ts';
+import {
+  type Holding,
+  holdingBytes,
+  MOVED_BYTES_MAX,
+  type Outgoing,
+  type PeerMessage,
+  type Span,
+} from './messages.ts';
 import { NO_PEER_NUMBERS, numberOf, type PeerNumbers, withNumber } from './peerNumbers.ts';
-import type { Outgoing } from './voter.ts';
 
 interface Word {
   readonly serial: number;

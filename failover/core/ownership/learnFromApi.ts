@@ -3,7 +3,8 @@
  * session once its Lease is won. Nothing of it is taken back by an older word.
  */
 import type { SessionRef } from '../egressIp.ts';
-import { type AddressState, type Assignment, becomeToldReleased, SILENT } from './addresses.ts';
+import { type AddressState, becomeToldReleased, SILENT } from './addresses.ts';
+import type { Assignment } from './assignment.ts';
 import { becomeProven } from './deaths.ts';
 import type { OwnershipState, Release } from './ownershipState.ts';
 import { openPeerSession } from './peerSession.ts';

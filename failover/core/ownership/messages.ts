@@ -96,6 +96,12 @@ export type PeerMessage =
   /** The sender has just started, or was away: it may know nothing of what the receiver answers for. */
   | { readonly kind: 'hello' };
 
+/** A message on its way to a node. */
+export interface Outgoing {
+  readonly to: string;
+  readonly message: PeerMessage;
+}
+
 /** Names in `awaits`, and their characters in all: the rest of a heartbeat is small, and it fits 1,400 bytes. */
 export const AWAITED_MAX = 64;
 export const AWAITED_CHARACTERS_MAX = 900;

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { OwnershipNetwork } from '../../../test/lab/ownershipNetwork.ts';
 import type { SessionRef } from '../egressIp.ts';
-import type { Assignment } from './addresses.ts';
 import { REFRESH_MS } from './announceArmed.ts';
+import type { Assignment } from './assignment.ts';
 import { ownershipWakeMs } from './ownershipCore.ts';
 import type { OwnershipEffect } from './ownershipState.ts';
 import { changingAddresses, wordOfOwnership } from './ownershipWord.ts';

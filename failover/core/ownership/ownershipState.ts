@@ -1,13 +1,14 @@
 /** What one node knows of who answers for which address, what may happen to it, and what it may ask for. */
 import type { SessionRef } from '../egressIp.ts';
-import type { AddressEffect, AddressState, Assignment, CommandOutcome } from './addresses.ts';
+import type { AddressEffect, AddressState, CommandOutcome } from './addresses.ts';
+import type { Assignment } from './assignment.ts';
 import { type Deaths, NO_DEATHS } from './deaths.ts';
 import type { Durations } from './durations.ts';
 import { type Greeting, NOT_GREETED } from './greeting.ts';
 import { type Announcing, NOT_ANNOUNCING } from './holdings.ts';
-import type { Holding, PeerMessage } from './messages.ts';
+import type { Holding, Outgoing, PeerMessage } from './messages.ts';
 import type { PeerSession, PeerSessionEffect } from './peerSession.ts';
-import { initialVoter, type Outgoing, type VoterState } from './voter.ts';
+import { initialVoter, type VoterState } from './voter.ts';
 import type { VoterConfig } from './voterConfig.ts';
 
 export interface OwnershipState {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { deriveDurations } from './durations.ts';
-import type { Verdict } from './messages.ts';
+import type { Outgoing, Verdict } from './messages.ts';
 import {
   becomeAwaiting,
   becomeClosing,
@@ -17,7 +17,6 @@ import {
   peerWakeMs,
   sentAtMs,
 } from './peerSession.ts';
-import type { Outgoing } from './voter.ts';
 import type { VoterConfig } from './voterConfig.ts';
 
 const DURATIONS = deriveDurations({ heartbeatMs: 25, sessionMs: 200 });

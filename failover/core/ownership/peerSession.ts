@@ -19,11 +19,12 @@ import {
   AWAITED_CHARACTERS_MAX,
   AWAITED_MAX,
   type Echo,
+  type Outgoing,
   type PeerMessage,
   type Verdict,
 } from './messages.ts';
-import type { Outgoing } from './voter.ts';
-import { hasMajority, majorityValue, type VoterConfig, votersOf } from './voterConfig.ts';
+import { decideExtension, type Granted } from './sessionExtension.ts';
+import { type VoterConfig, votersOf } from './voterConfig.ts';
 
 interface Sent {
   readonly seq: number;
@@ -31,21 +32,7 @@ interface Sent {
   readonly atMs: number;
 }
 
-interface Grant {
-  readonly seq: number;
-  readonly generation: string;
-  /** The configuration that the voter knew. */
-  readonly configVersion: number;
-}
-
-/** What counted when the session was last extended. */
-interface Baseline {
-  readonly grants: ReadonlyMap<string, Grant>;
-  /** The newest configuration that the extension proves to have been in use: one that no majority can go back behind. */
-  readonly config: VoterConfig;
-}
-
-export interface PeerSession {
+export interface PeerSession extends Granted {
   readonly session: number;
   readonly boot: string;
   readonly seq: number;
@@ -55,10 +42,6 @@ export interface PeerSession {
   /** Newest first, no older than needed. */
   readonly sent: readonly Sent[];
   readonly firstSentMs: number | undefined;
-  /** Voter → its newest grant. */
-  readonly grants: ReadonlyMap<string, Grant>;
-  /** Undefined: it never was. */
-  readonly baseline: Baseline | undefined;
   /** 0: never. */
   readonly validUntilMs: number;
   /** Heartbeats that left since the session was last extended. */
@@ -245,71 +228,19 @@ function extend(
     nowMs,
   }: { readonly durations: Durations; readonly config: VoterConfig; readonly nowMs: number },
 ): PeerSessionStep {
-  const before = peer.baseline?.config ?? precedingConfig(config);
-  const lasting = lastingSets(before, config);
-  if (lasting === undefined) return over(peer, 'voters-changed');
-  if (!hasMajority(lasting, (voter) => !wasCalledDead(peer, voter))) return over(peer, 'called-dead');
-  const granted = (voter: string): number | undefined => peer.grants.get(voter)?.seq;
-  const unchanged = (voter: string): number | undefined =>
-    wasCalledDead(peer, voter) ? undefined : granted(voter);
-  const [byAll, byLasting] = [majorityValue(config, granted), majorityValue(lasting, unchanged)];
-  if (byAll === undefined || byLasting === undefined) return stay(peer);
-  const sent = peer.sent.find(({ seq }) => seq === Math.min(byAll, byLasting));
+  const extension = decideExtension(peer, config);
+  if (extension.kind === 'over') return over(peer, extension.reason);
+  if (extension.kind === 'waits') return stay(peer);
+  const { seq, baseline } = extension;
+  const sent = peer.sent.find((it) => it.seq === seq);
   if (sent === undefined) return stay(peer);
   const validUntilMs = sent.atMs + durations.sessionMs;
   if (validUntilMs <= peer.validUntilMs || validUntilMs < nowMs) return stay(peer);
   return {
-    peer: {
-      ...peer,
-      validUntilMs,
-      baseline: { grants: peer.grants, config: provenConfig(peer, { before, config, lasting }) },
-      unanswered: 0,
-    },
-    effects: [{ kind: 'grant', session: peer.session, seq: sent.seq }],
+    peer: { ...peer, validUntilMs, baseline, unanswered: 0 },
+    effects: [{ kind: 'grant', session: peer.session, seq }],
     outgoing: [],
   };
-}
-
-/**
- * The sets that counted in every configuration from `known` to `next`, as a configuration; undefined: none. A joint one has
- * the set before it and the one after it, so of two that are at most two versions apart a set in both is also in the one
- * between them. Every verdict in that time needed a majority of such a set.
- */
-function lastingSets(known: VoterConfig, next: VoterConfig): VoterConfig | undefined {
-  if (next.version === known.version) return next;
-  if (next.version > known.version + 2) return undefined;
-  const sets = next.sets.filter((set) => known.sets.some((it) => isSameSet(it, set)));
-  return sets.length === 0 ? undefined : { ...next, sets };
-}
-
-function isSameSet(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((voter) => b.includes(voter));
-}
-
-/**
- * A configuration counts from when a majority of what lasts has known it: before, a majority might still call the session
- * dead by the one before it.
- */
-function provenConfig(
-  { grants }: PeerSession,
-  step: { readonly before: VoterConfig; readonly config: VoterConfig; readonly lasting: VoterConfig },
-): VoterConfig {
-  const { before, config, lasting } = step;
-  const knows = (voter: string): boolean => (grants.get(voter)?.configVersion ?? 0) >= config.version;
-  return hasMajority(lasting, knows) ? config : before;
-}
-
-/** What some voters may still go by while the session is new. */
-function precedingConfig({ version, sets }: VoterConfig): VoterConfig {
-  return { version: version - 1, sets: sets.slice(0, 1) };
-}
-
-/** Or it forgot, or never knew: nothing of before can be concluded from what it grants now. */
-function wasCalledDead({ baseline, grants }: PeerSession, voter: string): boolean {
-  const now = grants.get(voter);
-  return (
-    baseline !== undefined && now !== undefined && baseline.grants.get(voter)?.generation !== now.generation
-  );
 }
 
 export function over(peer: PeerSession, reason: OverReason, highest = 0): PeerSessionStep {

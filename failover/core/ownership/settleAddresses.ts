@@ -12,6 +12,7 @@ import {
   SILENT,
 } from './addresses.ts';
 import { earlier } from './earlier.ts';
+import type { Outgoing } from './messages.ts';
 import {
   type OwnershipEffect,
   type OwnershipEvent,
@@ -22,7 +23,6 @@ import {
   sends,
 } from './ownershipState.ts';
 import { becomeAwaiting, becomeClosing, isValid } from './peerSession.ts';
-import type { Outgoing } from './voter.ts';
 import { votersOf } from './voterConfig.ts';
 
 /** Most events are heartbeats and their answers, and change nothing for any address. */

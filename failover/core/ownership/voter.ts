@@ -9,34 +9,20 @@
  * flushed: a higher session so proves every lower one dead. Leaves counting majorities to the gateways.
  */
 import type { SessionRef } from '../egressIp.ts';
+import { deadTable, newsOf } from './deadTable.ts';
 import type { Durations } from './durations.ts';
 import { earlier } from './earlier.ts';
-import type { DeadTable, PeerMessage, Verdict } from './messages.ts';
+import type { Outgoing, PeerMessage, Verdict } from './messages.ts';
 import { isVoter, type VoterConfig } from './voterConfig.ts';
-
-interface Entry {
-  /** The highest session known; all lower ones are dead. */
-  readonly session: number;
-  /** Which process opened it; empty until it is heard: the API named it. */
-  readonly boot: string;
-  readonly seq: number;
-  /** The promise runs from here. */
-  readonly grantedAtMs: number;
-  readonly stage:
-    | { readonly kind: 'granting' }
-    /** Its promise has run out. It was not called dead: nobody waits for it. */
-    | { readonly kind: 'unheard' }
-    | { readonly kind: 'declared' }
-    | { readonly kind: 'retracting'; readonly untilMs: number };
-  /** How often a declaration of this session was taken back. */
-  readonly retractions: number;
-  /** This session itself was closed by its gateway. */
-  readonly closed: boolean;
-  /** When it was begun, called dead or closed: news for a while. */
-  readonly changedMs: number;
-  /** Gateways whose death it waits for; undefined: all. */
-  readonly awaits: readonly string[] | undefined;
-}
+import {
+  deadlineOf,
+  heardAnew,
+  isOverdue,
+  newEntry,
+  type VoterEntry,
+  wasCalledDead,
+  whoIsAwaited,
+} from './voterEntry.ts';
 
 export interface VoterState {
   readonly node: string;
@@ -45,16 +31,11 @@ export interface VoterState {
   readonly durations: Durations;
   readonly config: VoterConfig | undefined;
   readonly silentUntilMs: number;
-  readonly entries: ReadonlyMap<string, Entry>;
+  readonly entries: ReadonlyMap<string, VoterEntry>;
   /** Gateways that assignments name: what is stated of them is waited for. */
   readonly named: ReadonlySet<string>;
   /** The last declaration is pushed once more then. */
   readonly repeatAtMs: number | undefined;
-}
-
-export interface Outgoing {
-  readonly to: string;
-  readonly message: PeerMessage;
 }
 
 export interface VoterStep {
@@ -64,14 +45,10 @@ export interface VoterStep {
 
 /** A push may be lost; the gateways' next heartbeats bring the same, but later. */
 const REPEAT_MS = 20;
-/** Long enough for everybody who waits for it to have heard it, from the voters or from the API. */
-const NEWS_MS = 10_000;
 /** Gateways that are heard or named at the most; beyond it the newest is not served, and its gateway has other voters. */
 const GATEWAYS_MAX = 1024;
 /** As many of them may be known by name alone: anybody's objects may name gateways that never were, and one that is heard has to have room. */
 const UNHEARD_MAX = GATEWAYS_MAX / 2;
-/** Of a table, so that a message with it fits a packet: the rest of one takes less than 500 bytes. */
-const TABLE_BYTES_MAX = 900;
 
 export function initialVoter(options: {
   readonly node: string;
@@ -106,20 +83,10 @@ export function becomeConfigured(state: VoterState, config: VoterConfig, nowMs: 
   return { ...state, config, silentUntilMs, entries };
 }
 
-function heardAnew(entry: Entry, atMs: number): Entry {
-  const retractions = wasCalledDead(entry) ? entry.retractions + 1 : entry.retractions;
-  return { ...entry, grantedAtMs: atMs, stage: { kind: 'granting' }, retractions };
-}
-
-/** And that was not taken back since. */
-function wasCalledDead({ stage }: Entry): boolean {
-  return stage.kind === 'declared' || stage.kind === 'retracting';
-}
-
 /** Sessions that assignments name: one that is never heard has to be called dead all the same. */
 export function becomeAware(state: VoterState, sessions: readonly SessionRef[], nowMs: number): VoterState {
   const named = new Set(sessions.map(({ gateway }) => gateway));
-  let entries: Map<string, Entry> | undefined;
+  let entries: Map<string, VoterEntry> | undefined;
   for (const { gateway, session } of sessions) {
     const known = (entries ?? state.entries).get(gateway);
     if (known !== undefined && known.session >= session) continue;
@@ -131,23 +98,6 @@ export function becomeAware(state: VoterState, sessions: readonly SessionRef[], 
     );
   }
   return { ...state, named, entries: entries ?? state.entries };
-}
-
-function newEntry(
-  session: number,
-  { boot, seq, nowMs }: { readonly boot: string; readonly seq: number; readonly nowMs: number },
-): Entry {
-  return {
-    session,
-    boot,
-    seq,
-    grantedAtMs: nowMs,
-    stage: { kind: 'granting' },
-    retractions: 0,
-    closed: false,
-    changedMs: nowMs,
-    awaits: [],
-  };
 }
 
 export function voterHears(
@@ -195,10 +145,10 @@ export function voterHears(
 /** Without an entry nothing is to be kept of the heartbeat. */
 function judge(
   state: VoterState,
-  known: Entry | undefined,
+  known: VoterEntry | undefined,
   heartbeat: Extract<PeerMessage, { readonly kind: 'heartbeat' }>,
   nowMs: number,
-): { readonly entry?: Entry; readonly verdict: Verdict } {
+): { readonly entry?: VoterEntry; readonly verdict: Verdict } {
   const { session, boot, seq, awaits } = heartbeat;
   if (heartbeat.configVersion < (state.config?.version ?? 0) && !heartbeat.closed)
     return { verdict: { kind: 'outdated' } };
@@ -220,9 +170,9 @@ function judge(
 
 function judgeCurrent(
   state: VoterState,
-  known: Entry,
+  known: VoterEntry,
   { seq, nowMs }: { readonly seq: number; readonly nowMs: number },
-): { readonly entry: Entry; readonly verdict: Verdict } {
+): { readonly entry: VoterEntry; readonly verdict: Verdict } {
   const { stage } = known;
   // A duplicate is answered; it extends nothing and is no sign of life.
   if (seq <= known.seq)
@@ -253,7 +203,7 @@ function judgeCurrent(
   }
 }
 
-function granted({ incarnation }: VoterState, { retractions }: Entry): Verdict {
+function granted({ incarnation }: VoterState, { retractions }: VoterEntry): Verdict {
   return { kind: 'granted', generation: `${incarnation}.${retractions}` };
 }
 
@@ -263,11 +213,11 @@ export function voterTicks(state: VoterState, nowMs: number): VoterStep {
   if (config === undefined || !isVoter(config, state.node) || nowMs < state.silentUntilMs)
     return { state, outgoing: [] };
   const silenced = silenceOverdue(state, nowMs);
-  let entries: Map<string, Entry> | undefined;
+  let entries: Map<string, VoterEntry> | undefined;
   let isAwaited: ((gateway: string) => boolean) | undefined;
   for (const [gateway, entry] of silenced.entries) {
     if (entry.stage.kind !== 'unheard') continue;
-    isAwaited ??= whoIsAwaited(silenced);
+    isAwaited ??= whoIsAwaited(silenced.entries);
     if (!isAwaited(gateway)) continue;
     entries ??= new Map(silenced.entries);
     entries.set(gateway, { ...entry, stage: { kind: 'declared' }, changedMs: nowMs });
@@ -280,7 +230,7 @@ export function voterTicks(state: VoterState, nowMs: number): VoterStep {
 
 /** Its promise is over. What was called dead before and fell silent again is dead without anybody's waiting. */
 function silenceOverdue(state: VoterState, nowMs: number): VoterState {
-  let entries: Map<string, Entry> | undefined;
+  let entries: Map<string, VoterEntry> | undefined;
   for (const [gateway, entry] of state.entries) {
     if (!isOverdue(entry, state.durations, nowMs)) continue;
     entries ??= new Map(state.entries);
@@ -292,39 +242,6 @@ function silenceOverdue(state: VoterState, nowMs: number): VoterState {
     );
   }
   return entries === undefined ? state : { ...state, entries };
-}
-
-/** Some other session that is heard waits for the death of this gateway's. */
-function whoIsAwaited({ entries }: VoterState): (gateway: string) => boolean {
-  const named = new Set<string>();
-  const byAll: string[] = [];
-  for (const [other, { stage, closed, awaits }] of entries) {
-    if (closed || (stage.kind !== 'granting' && stage.kind !== 'retracting')) continue;
-    if (awaits === undefined) byAll.push(other);
-    else for (const name of awaits) if (name !== other) named.add(name);
-  }
-  return (gateway) => named.has(gateway) || byAll.some((other) => other !== gateway);
-}
-
-function isOverdue(entry: Entry, durations: Durations, nowMs: number): boolean {
-  const deadlineMs = deadlineOf(entry, durations);
-  return deadlineMs !== undefined && nowMs >= deadlineMs;
-}
-
-/** When it is called dead if nothing more is heard; undefined: it is already. One that came back only to fall silent too. */
-function deadlineOf({ stage, closed, grantedAtMs }: Entry, { promiseMs }: Durations): number | undefined {
-  if (closed) return undefined;
-  switch (stage.kind) {
-    case 'granting':
-      return grantedAtMs + promiseMs;
-    case 'retracting':
-      return stage.untilMs + promiseMs;
-    case 'unheard':
-    case 'declared':
-      return undefined;
-    default:
-      return stage satisfies never;
-  }
 }
 
 function push(state: VoterState, nowMs: number): VoterStep {
@@ -345,46 +262,6 @@ function pushes(state: VoterState, nowMs: number): readonly Outgoing[] {
         configVersion,
       },
     }));
-}
-
-interface News {
-  readonly gateway: string;
-  readonly upTo: number;
-  readonly changedMs: number;
-  /** It was heard, or is dead: more than a name that somebody wrote into an object. */
-  readonly isKnown: boolean;
-}
-
-/**
- * Gateways that live on say little here, and those that are long gone and named nowhere nothing, so that a table fits a
- * packet. What is left out is not unsaid: a verdict that was reached stays.
- */
-function newsOf({ entries, named }: VoterState, nowMs: number): readonly News[] {
-  const news: News[] = [];
-  for (const [gateway, { session, stage, closed, changedMs, boot }] of entries) {
-    const dead = closed || stage.kind === 'declared';
-    if (nowMs >= changedMs + NEWS_MS && !(dead && named.has(gateway))) continue;
-    const upTo = dead ? session : session - 1;
-    if (upTo > 0) news.push({ gateway, upTo, changedMs, isKnown: dead || boot !== '' });
-  }
-  return news;
-}
-
-/** Where it does not fit, first what its reader waits for, names that were never heard last, the newest before the older. */
-function deadTable(news: readonly News[], awaits: readonly string[] | undefined): DeadTable {
-  const bytesOf = ({ gateway, upTo }: News): number => `"${gateway}":${upTo},`.length;
-  const fits = news.reduce((sum, it) => sum + bytesOf(it), 0) <= TABLE_BYTES_MAX;
-  const rankOf = ({ gateway, isKnown }: News): number =>
-    awaits?.includes(gateway) === true ? 0 : isKnown ? 1 : 2;
-  const ranked = fits ? news : news.toSorted((a, b) => rankOf(a) - rankOf(b) || b.changedMs - a.changedMs);
-  const table: Record<string, number> = {};
-  let bytes = 0;
-  for (const it of ranked) {
-    bytes += bytesOf(it);
-    if (bytes > TABLE_BYTES_MAX) break;
-    table[it.gateway] = it.upTo;
-  }
-  return table;
 }
 
 /** When something changes by time alone; undefined: nothing will. */

@@ -90,10 +90,13 @@ function wrongWorld(world: WorldBug): PlantedBug {
 }
 
 const ADDRESSES = 'ownership/addresses.ts';
+const CANDIDACY = 'ownership/candidacy.ts';
 const DEATHS = 'ownership/deaths.ts';
 const DURATIONS = 'ownership/durations.ts';
+const EXTENSION = 'ownership/sessionExtension.ts';
 const PEER_SESSION = 'ownership/peerSession.ts';
 const VOTER = 'ownership/voter.ts';
+const VOTER_ENTRY = 'ownership/voterEntry.ts';
 // biome-ignore lint/suspicious/noTemplateCurlyInString: source text.
 const GENERATION = 'generation: `${incarnation}.${retractions}`';
 const PLAN = 'controller/planEgressIp.ts';
@@ -104,7 +107,7 @@ const FRESH = 'nowMs < it.freshUntilMs && it.configVersion <= config.version';
 const HEARD = 'who was heard to answer is not asked';
 /** Stands behind every fence. */
 const UNHEARD: Edit = {
-  file: ADDRESSES,
+  file: CANDIDACY,
   find: 'withHeard(fence, heard?.session)',
   replace: 'withHeard(fence, undefined)',
 };
@@ -122,13 +125,13 @@ const FENCE = 'const entries = [...fence, ...order, ...(lost?.stating ?? [])];';
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   patched(
     'names instead of sessions',
-    ADDRESSES,
+    CANDIDACY,
     'return a.gateway === b.gateway && a.session === b.session;',
     'return a.gateway === b.gateway;',
   ),
   patched(
     'no fence',
-    ADDRESSES,
+    CANDIDACY,
     'const outstanding = withHeard(fence, heard?.session).filter(',
     'const outstanding = fence.slice(0, 0).filter(',
   ),
@@ -142,7 +145,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   patched('margin 1+ρ without g', DURATIONS, PROMISE, MARGIN_WITHOUT_G),
   patched(
     'revival without generations',
-    PEER_SESSION,
+    EXTENSION,
     'baseline !== undefined && now !== undefined && baseline.grants.get(voter)?.generation !== now.generation',
     'false',
   ),
@@ -153,7 +156,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     { find: FENCE, replace: 'const entries = [...fence, ...order.slice(0, 1)];' },
     UNHEARD,
   ),
-  { name: HEARD, patch: { file: ADDRESSES, edits: [UNHEARD] }, ...lastSeen(HEARD) },
+  { name: HEARD, patch: { file: CANDIDACY, edits: [UNHEARD] }, ...lastSeen(HEARD) },
   patched('epochs that were lost are given again', PLAN, LOST, 'const lost = undefined;'),
   patched('statements never expire', DEATHS, FRESH, 'it.configVersion <= config.version'),
   patchedTwice(
@@ -249,8 +252,8 @@ export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenar
     scenario: HEARD_BY_ONE_THAT_CALLED_IT_DEAD,
     bug: patchedTwice(
       'the kernel hangs on whatever a majority granted',
-      PEER_SESSION,
-      { find: 'wasCalledDead(peer, voter) ? undefined : granted(voter);', replace: 'granted(voter);' },
+      EXTENSION,
+      { find: 'wasCalledDead(session, voter) ? undefined : granted(voter);', replace: 'granted(voter);' },
       DEAF,
     ),
   },
@@ -260,9 +263,9 @@ export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenar
       'generations are asked for only after a lapse',
       PEER_SESSION,
       {
-        find: 'const lasting = lastingSets(before, config);',
+        find: 'decideExtension(peer, config)',
         replace:
-          'if (nowMs <= peer.validUntilMs) peer = { ...peer, baseline: undefined };\n  const lasting = lastingSets(before, config);',
+          'decideExtension(nowMs <= peer.validUntilMs ? { ...peer, baseline: undefined } : peer, config)',
       },
       DEAF,
     ),
@@ -271,7 +274,7 @@ export const DIRECTED_BUGS: readonly { readonly bug: PlantedBug; readonly scenar
     scenario: A_STALL_MEETS_EVERY_STANDBY,
     bug: patched(
       'whoever is not heard is called dead',
-      VOTER,
+      VOTER_ENTRY,
       'if (awaits === undefined) byAll',
       'if (awaits === undefined || awaits.length >= 0) byAll',
     ),
