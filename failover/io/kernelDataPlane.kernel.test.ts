@@ -11,6 +11,7 @@ import {
   EGRESS,
   EGRESS6,
   pings,
+  planFor,
   SERVER,
   STACKS,
   seen,
@@ -154,6 +155,35 @@ describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
     const before = await fixture.counted('gw1', 'spoofed');
     expect(seen(fixture.lab, 'p1', outside)).toBe('error timeout');
     expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
+  });
+
+  test('a block that has changed hands is its new node’s alone, whatever the one before still sends', async () => {
+    const block = { first: BLOCKS.w1, last: BLOCKS.w1 + BLOCK_PORTS - 1 };
+    const client = fixture.lab.program(
+      'p1',
+      `const s = require('net').connect(8080, '${outside}'); let echoes = 0; let last = Date.now();
+s.on('data', () => { last = Date.now(); if (echoes++ === 5) console.log('flowing'); }); s.on('error', (e) => console.log('end ' + e.code));
+setInterval(() => { s.write('x'); if (echoes > 5 && Date.now() - last > 500) { echoes = -1e9; console.log('quiet'); } }, 20);`,
+    );
+    await client.line(/flowing/);
+    // All but w1, whose agent does not know yet.
+    for (const node of ['gw1', 'gw2', 'w2'] as const) {
+      const plan = planFor(node, { holder: 'gw1' });
+      const addresses = plan.addresses.map((it) => ({
+        ...it,
+        blocks: [{ node: 'w2', ...block }, ...it.blocks.filter(({ first }) => first !== block.first)],
+        usable: node === 'w2' ? [block] : it.usable,
+      }));
+      expect(await fixture.plane(node).apply({ ...plan, addresses })).toEqual({ kind: 'ok' });
+    }
+    const before = await fixture.counted('gw1', 'spoofed');
+    expect(await client.line(/quiet|end/)).toBe('quiet');
+    expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
+    client.stop();
+    const [, from, port] = seen(fixture.lab, 'p3', outside).split(' ');
+    expect(from).toBe(egress);
+    expect(Number(port)).toBeGreaterThanOrEqual(block.first);
+    expect(Number(port)).toBeLessThanOrEqual(block.last);
   });
 
   /** Connections of tests before keep their ports for two minutes. */

@@ -158,7 +158,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ),
   { name: HEARD, patch: { file: CANDIDACY, edits: [UNHEARD] }, ...lastSeen(HEARD) },
   patched('epochs that were lost are given again', PLAN, LOST, 'const lost = undefined;'),
-  patched('statements never expire', DEATHS, FRESH, 'it.configVersion <= config.version'),
+  patchedTwice(
+    'statements never expire',
+    DEATHS,
+    { find: FRESH, replace: 'it.configVersion <= config.version' },
+    UNHEARD,
+    DEAF,
+  ),
   patchedTwice(
     'no retraction wait',
     VOTER,
