@@ -35,6 +35,13 @@ export interface PortDemand {
   readonly returned?: number;
 }
 
+export interface SelectedPods {
+  readonly policyUid: string;
+  readonly pods: number;
+  /** The policy's generation that this node's kernel holds; 0: none yet. Absent: its agent does not say. */
+  readonly generation?: number;
+}
+
 export interface GatewayNode {
   readonly name: string;
   readonly uid: string;
@@ -73,6 +80,6 @@ export interface GatewayNode {
   readonly peerKeys?: PeerKeyIds;
   readonly demand: readonly PortDemand[];
   /** Pods on this node that each policy selects. */
-  readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];
+  readonly selected: readonly SelectedPods[];
   readonly versions: { readonly agent: string; readonly kernel: string; readonly nftables: string };
 }

@@ -56,7 +56,9 @@ export function parseGatewayNode(raw: unknown): GatewayNode | undefined {
     demand: list(status, 'demand').flatMap(parseDemand),
     selected: list(status, 'selected').flatMap((it) => {
       const policyUid = it.optionalText('policyUid');
-      return policyUid === undefined ? [] : [{ policyUid, pods: it.optionalInteger('pods') ?? 0 }];
+      const generation = it.optionalInteger('generation');
+      const kernel = generation === undefined ? {} : { generation };
+      return policyUid === undefined ? [] : [{ policyUid, pods: it.optionalInteger('pods') ?? 0, ...kernel }];
     }),
     versions: {
       agent: versions.optionalText('agent') ?? '',

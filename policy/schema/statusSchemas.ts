@@ -134,7 +134,11 @@ export const gatewayNodeStatus: JsonSchema = object("What a node's agent says of
   ),
   selected: listOf(
     'Pods here that policies select.',
-    object('A count.', { policyUid: text('The policy.'), pods: natural('How many.') }),
+    object('A count.', {
+      policyUid: text('The policy.'),
+      pods: natural('How many.'),
+      generation: natural('The generation of the policy that the kernel here holds; 0: none yet.'),
+    }),
   ),
   versions: object('What runs here.', {
     agent: text('Agent.'),

@@ -196,7 +196,7 @@ describe('what the programs write', () => {
       peerKeys: [1, 2],
       peerSigningKey: 1,
       demand: [{ address: '203.0.113.10', ports: 64, returned: 2 }],
-      selected: [{ policyUid: 'u', pods: 2 }],
+      selected: [{ policyUid: 'u', pods: 2, generation: 1 }],
       versions: { agent: '0.1.0', kernel: '6.1', nftables: '1.0.6' },
       dataPlaneReady: true,
       dataPlaneMessage: '',

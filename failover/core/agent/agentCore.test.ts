@@ -661,6 +661,22 @@ describe('an agent', () => {
     expect(lastReport(run([applied], seen.state).effects)).toMatchObject({ dataPlaneReady: true });
   });
 
+  test('says which generation of a policy its kernel holds, and not which is on its way there', () => {
+    const held = (state: AgentState) => reportNow(state)?.selected.map(({ generation }) => generation);
+    const first = run([{ kind: 'viewed', view: view() }]).state;
+    expect(held(first)).toEqual([0]);
+    const holding = run([applied], first).state;
+    expect(held(holding)).toEqual([policy.generation]);
+    const changed = { ...policy, generation: policy.generation + 1 };
+    const newer: AgentEvent = { kind: 'viewed', view: view({ policies: new Map([['uid-p', changed]]) }) };
+    const underWay = run([newer], holding).state;
+    expect(held(underWay)).toEqual([policy.generation]);
+    expect(held(run([{ kind: 'applied', ok: false, message: 'no' }], underWay).state)).toEqual([
+      policy.generation,
+    ]);
+    expect(held(run([applied], underWay).state)).toEqual([policy.generation + 1]);
+  });
+
   test('applies one plan at a time, and the newest when that is done', () => {
     const during = run([{ kind: 'viewed', view: view() }]);
     const waiting = run([withIp({ blocksVersion: 3 }), { kind: 'resync' }, answering], during.state);

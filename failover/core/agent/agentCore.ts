@@ -25,6 +25,7 @@ import { type ApiWord, assignmentsOf, wordOf } from './ownershipInput.ts';
 import type { Holder } from './planNode.ts';
 import { forgetTaken, NO_RETURNS, type PortReturns, type PortUse, returnIdle } from './portReturns.ts';
 import { type NodeReport, type ObservedNode, reportNode } from './reportNode.ts';
+import type { PodSelection } from './selectPods.ts';
 
 /** Until the ownership thread has said something. */
 export const NO_OWNERSHIP: OwnershipWord = {
@@ -50,13 +51,12 @@ export interface AgentState {
   readonly pressed: ReadonlyMap<string, number>;
   /** Address as text → what gateways said by datagram, the newest word of each. */
   readonly heard: ReadonlyMap<string, readonly Claim[]>;
-  /** Versions of the plan that is under way, and what it has given back. */
-  readonly applying:
-    | { readonly versions: ReadonlyMap<string, number>; readonly givenBack: ReadonlyMap<string, number> }
-    | undefined;
+  readonly applying: Applying | undefined;
   readonly applyWanted: boolean;
   /** EgressIP name → `blocksVersion` that the kernel holds. */
   readonly confirmed: ReadonlyMap<string, number>;
+  /** Uid of a policy that selects pods here → its generation that the kernel holds. */
+  readonly programmed: ReadonlyMap<string, number>;
   /** EgressIP name → where this node sends its packets. */
   readonly holders: ReadonlyMap<string, Holder>;
   /** What a former run left in the kernel: see `planNode`. */
@@ -69,6 +69,13 @@ export interface AgentState {
   readonly lastWord: string;
   /** Changes how long decisions take, and nothing else. */
   readonly memory: AgentMemory;
+}
+
+/** The plan that is under way. */
+interface Applying {
+  readonly versions: ReadonlyMap<string, number>;
+  readonly givenBack: ReadonlyMap<string, number>;
+  readonly generations: ReadonlyMap<string, number>;
 }
 
 interface AgentMemory {
@@ -154,6 +161,7 @@ export function initialAgent(
     applying: undefined,
     applyWanted: false,
     confirmed: new Map(),
+    programmed: new Map(),
     holders: new Map(),
     recalled,
     portReturns: NO_RETURNS,
@@ -281,17 +289,15 @@ function sameTimes(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number
 }
 
 function absorbApplied(state: AgentState, ok: boolean, message: string): AgentState {
-  const { versions, givenBack } =
-    ok && state.applying !== undefined
-      ? state.applying
-      : { versions: state.confirmed, givenBack: state.returned };
+  const applied = ok ? state.applying : undefined;
   const observed = { ...state.observed, dataPlaneReady: ok, dataPlaneMessage: ok ? '' : message };
   return {
     ...state,
     applying: undefined,
     applyWanted: state.applyWanted || !ok,
-    confirmed: versions,
-    returned: givenBack,
+    confirmed: applied?.versions ?? state.confirmed,
+    returned: applied?.givenBack ?? state.returned,
+    programmed: applied?.generations ?? state.programmed,
     observed,
   };
 }
@@ -302,17 +308,22 @@ function reconcileApply(state: AgentState, view: AgentView): AgentStep {
   const heard = forgetGone(state.heard, state.memory.texts(view.egressIps));
   const givenBack = state.portReturns.given;
   const { holdings } = ownership;
+  const generations = generationsOf(view, state.memory.planner.select(view));
   const plan = state.memory.planner.plan(view, { holdings, heard, holders, recalled, givenBack });
   return {
     state: {
       ...state,
       heard,
-      applying: { versions: plan.versions, givenBack },
+      applying: { versions: plan.versions, givenBack, generations },
       applyWanted: false,
       holders: plan.holders,
     },
     effects: [{ kind: 'apply', plan: plan.dataPlane }],
   };
+}
+
+function generationsOf({ policies }: AgentView, { selected }: PodSelection): ReadonlyMap<string, number> {
+  return new Map([...selected.keys()].map((uid) => [uid, policies.get(uid)?.generation ?? 0]));
 }
 
 function forgetGone(heard: AgentState['heard'], known: ReadonlyMap<string, EgressIp>): AgentState['heard'] {
@@ -331,7 +342,8 @@ function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
 }
 
 function reconcileReport(state: AgentState, view: AgentView): AgentStep {
-  const { observed, ownership, confirmed, health, peerKeys, pressed, returned, lastSession } = state;
+  const { observed, ownership, confirmed, programmed, health, peerKeys, pressed, returned, lastSession } =
+    state;
   const report = reportNode({
     view,
     egressIps: state.memory.texts(view.egressIps),
@@ -339,6 +351,7 @@ function reconcileReport(state: AgentState, view: AgentView): AgentStep {
     observed,
     ownership,
     confirmed,
+    programmed,
     health,
     peerKeys,
     ports: { pressed, returned },

@@ -73,7 +73,11 @@ export interface NodeReport {
   readonly peerKeys: readonly number[];
   readonly peerSigningKey: number;
   readonly demand: readonly StatedDemand[];
-  readonly selected: readonly { readonly policyUid: string; readonly pods: number }[];
+  readonly selected: readonly {
+    readonly policyUid: string;
+    readonly pods: number;
+    readonly generation: number;
+  }[];
   readonly versions: ObservedNode['versions'];
   readonly dataPlaneReady: boolean;
   readonly dataPlaneMessage: string;
@@ -90,13 +94,15 @@ export function reportNode(known: {
   readonly observed: ObservedNode;
   readonly ownership: OwnershipWord;
   readonly confirmed: ReadonlyMap<string, number>;
+  /** Uid of a policy → its generation that the kernel holds. */
+  readonly programmed: ReadonlyMap<string, number>;
   readonly health: Health | undefined;
   readonly peerKeys: PeerKeyIds;
   readonly ports: PortNeeds;
   /** The highest number of a session of this run. */
   readonly lastSession: number;
 }): NodeReport {
-  const { view, selection, observed, ownership, health, peerKeys, ports } = known;
+  const { view, selection, observed, ownership, programmed, health, peerKeys, ports } = known;
   return {
     session: ownership.session,
     lastSession: Math.max(known.lastSession, view.gatewayNodes.get(view.node)?.lastSession ?? 0),
@@ -113,7 +119,11 @@ export function reportNode(known: {
     peerKeys: peerKeys.accepted,
     peerSigningKey: peerKeys.signing,
     demand: stateDemand(known, ports),
-    selected: [...selection.selected].map(([policyUid, pods]) => ({ policyUid, pods })),
+    selected: [...selection.selected].map(([policyUid, pods]) => ({
+      policyUid,
+      pods,
+      generation: programmed.get(policyUid) ?? 0,
+    })),
     versions: observed.versions,
     dataPlaneReady: observed.dataPlaneReady,
     dataPlaneMessage: observed.dataPlaneMessage,

@@ -128,6 +128,33 @@ describe('a policy', () => {
     expect(world.violations).toEqual([]);
   });
 
+  test('is programmed once nodes with its pods have it in their kernel, as far as they are ready and say so', () => {
+    const world = worldWith();
+    const said = (name: string, generation?: number): void =>
+      world.addWorker(
+        name,
+        [],
+        [{ policyUid: 'uid-p', pods: 2, ...(generation === undefined ? {} : { generation }) }],
+      );
+    const programmed = () => {
+      world.run(1000);
+      return condition(world, 'p', 'Programmed');
+    };
+    said('w-1', 0);
+    said('w-2', 1);
+    said('w-3');
+    expect(programmed()).toMatchObject({ status: 'False', reason: 'InProgress' });
+    expect(programmed()?.message).toContain('w-1');
+    expect(programmed()?.message).not.toMatch(/w-2|w-3/);
+    said('w-1', 1);
+    expect(programmed()).toMatchObject({ status: 'True' });
+    world.addPolicy({ ...policyOf('p', [10]), generation: 2 });
+    expect(programmed()?.message).toMatch(/w-1, w-2$/);
+    said('w-1', 2);
+    world.addNode('w-2', {}, { ready: false });
+    expect(programmed()).toMatchObject({ status: 'True' });
+  });
+
   test('gets ports for the nodes that ask, which come back and rest when a node goes', () => {
     const world = worldWith([10], { quarantineMs: 60_000 });
     world.addWorker('w-1', [{ address: address(10), ports: 64 }], [{ policyUid: 'uid-p', pods: 3 }]);

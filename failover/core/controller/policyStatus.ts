@@ -1,7 +1,7 @@
 /**
  * Decides a policy's status. `Accepted`: it is served, or why not. `Programmed`: for each of its addresses the holder
- * answers at the current epoch and forwards the current port blocks. `Available`: pods get out, and what would happen
- * if a gateway died.
+ * answers at the current epoch and forwards the current port blocks, and nodes with pods that it selects have this generation of it
+ * in their kernel. `Available`: pods get out, and what would happen if a gateway died.
  */
 import { formatAddress } from '../../../policy/address.ts';
 import { formatTimestamp } from '../../../policy/timestamp.ts';
@@ -48,7 +48,7 @@ export function decidePolicyStatus(
   const { verdict, served } = known;
   const { view, wallMs } = context;
   const accepted = judgeAcceptance(verdict);
-  const programmed = judgeProgrammed(served, view);
+  const programmed = judgeProgrammed(object, served, view);
   const findings: Readonly<Record<string, Finding>> = {
     Accepted: accepted,
     Programmed: accepted.holds ? programmed : notAccepted(accepted),
@@ -107,7 +107,11 @@ function notAccepted({ reason }: Finding): Finding {
   return { holds: false, reason: 'NotAccepted', message: `not accepted: ${reason}` };
 }
 
-function judgeProgrammed(served: readonly ServedAddress[], view: ControllerView): Finding {
+function judgeProgrammed(
+  { uid, generation }: PolicyObject,
+  served: readonly ServedAddress[],
+  view: ControllerView,
+): Finding {
   const missing = served.filter(({ plan: { claim } }) => {
     const { current } = claim;
     if (current === undefined || !isAnnounced(current, view)) return true;
@@ -116,13 +120,34 @@ function judgeProgrammed(served: readonly ServedAddress[], view: ControllerView)
   });
   if (served.length === 0)
     return { holds: false, reason: 'NoAddress', message: 'no address is assigned yet' };
-  if (missing.length === 0)
+  if (missing.length > 0)
+    return { holds: false, reason: 'InProgress', message: `not yet at its holder: ${namesOf(missing)}` };
+  const behind = nodesBehind(uid, generation, view);
+  if (behind.length > 0)
     return {
-      holds: true,
-      reason: 'Programmed',
-      message: 'each holder answers and forwards the current port blocks',
+      holds: false,
+      reason: 'InProgress',
+      message: `not yet in the kernel of nodes with its pods: ${shorten(behind, NODES_SHOWN_MAX)}`,
     };
-  return { holds: false, reason: 'InProgress', message: `not yet at its holder: ${namesOf(missing)}` };
+  return {
+    holds: true,
+    reason: 'Programmed',
+    message: 'each holder answers and forwards the current port blocks, and nodes send there',
+  };
+}
+
+/** A node that is not ready, and an agent of a version that does not say, is not waited for. */
+function nodesBehind(
+  uid: string,
+  generation: number,
+  { gatewayNodes, nodes }: ControllerView,
+): readonly string[] {
+  return statementIndex(gatewayNodes)
+    .selecting(uid)
+    .filter(({ generation: held }) => held !== undefined && held < generation)
+    .map(({ node }) => node)
+    .filter((node) => nodes.get(node)?.ready === true)
+    .toSorted();
 }
 
 function judgeAvailable(served: readonly ServedAddress[], { gatewayNodes }: ControllerView): Finding {

@@ -3,7 +3,7 @@
  * of reports, and thousands of addresses are planned at each change.
  */
 import type { Address } from '../../../policy/model.ts';
-import type { AddressStatement, GatewayNode, PortDemand } from '../gatewayNode.ts';
+import type { AddressStatement, GatewayNode, PortDemand, SelectedPods } from '../gatewayNode.ts';
 
 export interface StatedBy {
   readonly gateway: string;
@@ -19,6 +19,12 @@ export interface StatementIndex {
   demandOn(address: Address): readonly DemandBy[];
   /** On all nodes together. */
   podsSelected(policyUid: string): number;
+  /** Nodes with pods that the policy selects. */
+  selecting(policyUid: string): readonly SelectedBy[];
+}
+
+export interface SelectedBy extends SelectedPods {
+  readonly node: string;
 }
 
 export interface DemandBy {
@@ -47,16 +53,21 @@ function makeIndex(gatewayNodes: ReadonlyMap<string, GatewayNode>): StatementInd
     demand.map((it) => [it.address, { node, demand: it }]),
   );
   const dead = new Map<string, number>();
-  const pods = new Map<string, number>();
-  for (const [, report] of reports) {
+  const selected = new Map<string, SelectedBy[]>();
+  for (const [node, report] of reports) {
     for (const it of report.dead) dead.set(it.gateway, Math.max(it.session, dead.get(it.gateway) ?? 0));
-    for (const it of report.selected) pods.set(it.policyUid, (pods.get(it.policyUid) ?? 0) + it.pods);
+    for (const it of report.selected) {
+      const nodes = selected.get(it.policyUid);
+      if (nodes === undefined) selected.set(it.policyUid, [{ ...it, node }]);
+      else nodes.push({ ...it, node });
+    }
   }
   return {
     on: (address) => said.get(keyOf(address)) ?? NOBODY,
     deadUpTo: (gateway) => dead.get(gateway) ?? 0,
     demandOn: (address) => wanted.get(keyOf(address)) ?? NOBODY,
-    podsSelected: (policyUid) => pods.get(policyUid) ?? 0,
+    podsSelected: (policyUid) => (selected.get(policyUid) ?? NOBODY).reduce((sum, { pods }) => sum + pods, 0),
+    selecting: (policyUid) => selected.get(policyUid) ?? NOBODY,
   };
 }
 
