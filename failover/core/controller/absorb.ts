@@ -88,7 +88,8 @@ function isRenewal({ caches, sessions }: ControllerState, event: CollectionEvent
 }
 
 function restarted(state: ControllerState, nowMs: number): ControllerState {
-  return { ...state, sessions: restartClocks(state.sessions, nowMs) };
+  // Agents may have heard as little as we did.
+  return { ...state, sessions: restartClocks(state.sessions, nowMs), lingersSince: new Map() };
 }
 
 function absorbCollection(state: ControllerState, event: CollectionEvent, nowMs: number): ControllerState {

@@ -4,7 +4,8 @@
  *
  * - An owner that is no longer wanted goes at once.
  * - A policy is named anywhere new only when no EgressIP still names another one, past its time, that it conflicts with.
- * - An address whose owners all went is released first (nobody in order, fence empty) before it has new ones.
+ * - An address whose owners all went names none first. While it lingers (linger.ts) who wants it next has it as it is held; once its
+ *   release has begun, when that is over (nobody in order, fence empty).
  */
 
 import { egressIpName } from '../../../policy/address.ts';
@@ -14,6 +15,7 @@ import { POLICY_ADDRESSES_MAX } from '../../../policy/parsePolicy.ts';
 import { entriesConflict } from '../../../policy/precedence.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { ControllerView } from './controllerView.ts';
+import { isLingering } from './linger.ts';
 
 export interface Claim {
   readonly name: string;
@@ -36,7 +38,7 @@ export function decideClaims(policies: readonly Policy[], view: ControllerView):
     const current = egressIps.get(name);
     const named = new Set(current?.policies.map(({ uid }) => uid));
     const staying = owners.filter(({ ref }) => named.has(ref.uid));
-    const free = current === undefined || staying.length > 0 || isReleased(current);
+    const free = current === undefined || staying.length > 0 || isLingering(current) || isReleased(current);
     const joining = owners.filter(({ ref }) => free && !named.has(ref.uid) && !blocked.has(ref.uid));
     const joined = new Set([...staying, ...joining]);
     claims.push({ name, address, owners: owners.filter((it) => joined.has(it)), current });

@@ -15,6 +15,7 @@ import type { ControllerView, EgressIpStatus } from './controllerView.ts';
 import { decideEgressIpStatus } from './egressIpStatus.ts';
 import { followReadiness, READY_GRACE_MS } from './eligibility.ts';
 import { followGone, goneForGood } from './goneNodes.ts';
+import { followLingers, nextLingerEndMs } from './linger.ts';
 import { followMoves, type Move } from './moves.ts';
 import { type AddressPlan, type AddressSettings, planAddresses } from './planAddresses.ts';
 import { planPolicies } from './planPolicies.ts';
@@ -109,14 +110,15 @@ export function decideController(
 
 /** Since when each gateway is as it is. */
 function followClocks(
-  { unreadySince, fitSince, goneSince }: ControllerState,
+  { unreadySince, fitSince, goneSince, lingersSince }: ControllerState,
   view: ControllerView,
   { monotonicMs }: Now,
-): Pick<ControllerState, 'unreadySince' | 'fitSince' | 'goneSince'> {
+): Pick<ControllerState, 'unreadySince' | 'fitSince' | 'goneSince' | 'lingersSince'> {
   return {
     goneSince: followGone(goneSince, view, monotonicMs),
     unreadySince: followReadiness(unreadySince, view, monotonicMs),
     fitSince: followFitness(fitSince, view, monotonicMs),
+    lingersSince: followLingers(lingersSince, view, monotonicMs),
   };
 }
 
@@ -162,6 +164,7 @@ function wakeUp(
     ...wakes,
     state.inContact ? nextDeadlineMs(state.sessions, now.monotonicMs) : undefined,
     nextWakeMs(state.ledger),
+    nextLingerEndMs(state.lingersSince, now.monotonicMs),
     ...[...state.unreadySince.values()]
       .map((since) => since + READY_GRACE_MS)
       .filter((graceEndMs) => graceEndMs > now.monotonicMs),

@@ -4,6 +4,7 @@ import type { CollectionName, Collections, ControllerView } from './controllerVi
 import type { UnreadySince } from './eligibility.ts';
 import type { GoneSince } from './goneNodes.ts';
 import type { LeaveTurns } from './leaving.ts';
+import type { LingersSince } from './linger.ts';
 import type { Move } from './moves.ts';
 import { NO_WAITS, type VoterWaits } from './planVoters.ts';
 import { type SessionsState, silentGateways } from './sessions.ts';
@@ -30,6 +31,7 @@ export interface ControllerState {
   readonly pace: Pace;
   readonly voterWaits: VoterWaits;
   readonly goneSince: GoneSince;
+  readonly lingersSince: LingersSince;
 }
 
 export function initialController(): ControllerState {
@@ -55,6 +57,7 @@ export function initialController(): ControllerState {
     pace: [],
     voterWaits: NO_WAITS,
     goneSince: new Map(),
+    lingersSince: new Map(),
   };
 }
 

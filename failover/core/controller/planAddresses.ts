@@ -16,6 +16,7 @@ import type { UnreadySince } from './eligibility.ts';
 import { emptyEgressIp } from './emptyEgressIp.ts';
 import type { Gateway } from './gatewayRank.ts';
 import { decideLeaving, type LeaveTurns, type Leaving } from './leaving.ts';
+import { type LingersSince, staysHeld } from './linger.ts';
 import { type Move, type MoveReason, whyMoved } from './moves.ts';
 import { type Placement, place } from './placement.ts';
 import { planEgressIp } from './planEgressIp.ts';
@@ -68,6 +69,7 @@ export interface PlanningContext {
   readonly unreadySince: UnreadySince;
   readonly fitSince: FitSince;
   readonly leaveTurns: LeaveTurns;
+  readonly lingersSince: LingersSince;
   readonly pace: Pace;
   /** EgressIP name → its newest move. */
   readonly moves: ReadonlyMap<string, Move>;
@@ -114,6 +116,8 @@ export function planAddresses(claims: readonly Claim[], context: PlanningContext
   return { plans, leaving, voluntary };
 }
 
+const LINGERS = 'no policy wants it any more; it goes when nodes have reset what they sent by it';
+
 const WISHES: Readonly<Record<VoluntaryMove['reason'], string>> = {
   returned: 'returns to where it was placed first',
   rebalanced: 'goes where there is more room, as was asked',
@@ -146,17 +150,22 @@ function planAddress(
   const current = claim.current ?? emptyEgressIp(claim, view, context.now.wallMs);
   const waits = holder !== undefined && context.leaving.waiting.has(holder);
   const allowed = waits ? new Set([...address.allowed, holder]) : address.allowed;
-  const { order, reason } = decideOrder(current, { ...context, allowed });
   const released = claim.owners.length === 0;
-  const { allocation, exhausted } = allocatePorts({
-    current,
-    ...demandFor(claim, view),
-    // Blocks of an address without owners come back, and rest like those of a node that is gone.
-    nodes: released ? new Set() : context.nodes,
-    initialPorts: settings.initialPorts,
-    quarantineMs: settings.quarantineMs,
-    nowMs: context.now.wallMs,
-  });
+  const lingers = released && staysHeld(current, context.lingersSince, context.now.monotonicMs);
+  const { order, reason } = lingers
+    ? { order: current.order, reason: LINGERS }
+    : decideOrder(current, { ...context, allowed });
+  const { allocation, exhausted } = lingers
+    ? { allocation: current, exhausted: [] }
+    : allocatePorts({
+        current,
+        ...demandFor(claim, view),
+        // Blocks of an address without owners come back, and rest like those of a node that is gone.
+        nodes: released ? new Set() : context.nodes,
+        initialPorts: settings.initialPorts,
+        quarantineMs: settings.quarantineMs,
+        nowMs: context.now.wallMs,
+      });
   const rests = allocation.resting.some(({ untilMs }) => isResting(untilMs, context.now.wallMs));
   const owners = claim.owners.map(({ ref }) => ({ kind: ref.kind, name: ref.name, uid: ref.uid }));
   const home = decideHome(address, { assigned: order[0]?.gateway, voluntary });
