@@ -21,10 +21,12 @@ const AT_ONCE_MS = 3000;
 const SECOND = { 4: '203.0.113.101', 6: '2001:db8::101' } as const;
 const REFUSED = 'error ECONNREFUSED';
 let fixture: DataPlaneFixture;
+let server: LabProgram;
 
 beforeAll(async () => {
   fixture = createDataPlaneFixture('policies');
-  await fixture.lab.program('ext', SERVER).line(/ready/);
+  server = fixture.lab.program('ext', SERVER);
+  await server.line(/ready/);
 });
 afterAll(async () => {
   await fixture.end();
@@ -66,11 +68,14 @@ async function apply(
     expect(await fixture.plane(node).apply(planWith(node, routes))).toEqual({ kind: 'ok' });
 }
 
-/** Two connections, one pushed by the server and one by the pod, and datagrams to and fro. Says what ends, and when. */
+/**
+ * Two connections, one pushed by the server and one by the pod, and datagrams to and fro. Says what the first one is called outside,
+ * what ends, and when.
+ */
 const flows = (outside: string): string => `
 const net = require('net'), dgram = require('dgram'); const count = { server: 0, pod: 0, datagram: 0 }; let since = Date.now(); let told = new Set();
 const say = (who, what) => { if (told.has(who + what)) return; told.add(who + what); console.log('end ' + who + ' ' + what + ' ' + (Date.now() - since)); };
-const a = net.connect(8080, '${outside}', () => a.write('push')); a.on('data', () => count.server++);
+const a = net.connect(8080, '${outside}', () => a.write('push')); a.once('data', (d) => console.log('called ' + String(d).split('\\n')[0].slice(5))); a.on('data', () => count.server++);
 const b = net.connect(8080, '${outside}', () => setInterval(() => b.write('x'), 20)); b.on('data', () => count.pod++);
 for (const [who, s] of [['server', a], ['pod', b]]) s.on('error', (e) => say(who, e.code));
 const u = dgram.createSocket('${outside.includes(':') ? 'udp6' : 'udp4'}'); u.on('message', () => { count.datagram++; }); u.on('error', (e) => say('datagram', e.code));
@@ -94,6 +99,12 @@ async function expectEnded(program: LabProgram): Promise<void> {
     expect(who === 'datagram' ? ['EHOSTUNREACH', 'EACCES'] : ['ECONNRESET']).toContain(code);
     expect(Number(ms)).toBeLessThan(AT_ONCE_MS);
   }
+}
+
+/** The end that pushes is reset as well, by the pod's answer to what it pushed then. */
+async function expectToldOutside(program: LabProgram): Promise<void> {
+  const [, name = ''] = (await program.line(/^called /)).split('called ');
+  await server.line(new RegExp(`^ECONNRESET ${name}$`));
 }
 
 /** All three go on, and none of them ended before. */
@@ -162,6 +173,7 @@ describe.each(STACKS)('$name', (stack) => {
     const program = await startFlows(outside);
     await apply(routes);
     await expectEnded(program);
+    if (leaves !== REFUSED) await expectToldOutside(program);
     if (leaves === REFUSED) await expect.poll(() => datagramsLeaveBy(stack)).toEqual([]);
     else await expectAnew(program, stack, leaves);
     expect(seen(fixture.lab, 'p1', outside)).toContain(leaves);

@@ -264,10 +264,10 @@ export function createDataPlaneFixture(name: string, ground: Partial<LabGround> 
   return fixture;
 }
 
-/** Says who it sees; echoes; pushes a line each 20 ms to connections that begin with "push"; echoes UDP on 8081. */
+/** Says who it sees, and whose connections are reset; echoes; pushes a line each 20 ms to connections that begin with "push"; echoes UDP on 8081. */
 export const SERVER = `
 const net = require('net'), dgram = require('dgram');
-net.createServer((s) => { s.on('error', () => {}); s.write('from ' + s.remoteAddress.replace('::ffff:', '') + ' ' + s.remotePort + '\\n');
+net.createServer((s) => { const who = s.remoteAddress.replace('::ffff:', '') + ' ' + s.remotePort; s.on('error', (e) => console.log(e.code + ' ' + who)); s.write('from ' + who + '\\n');
   s.on('data', (d) => { if (String(d).startsWith('push')) { let n = 0; const t = setInterval(() => s.write('n' + n++ + '\\n'), 20); s.on('close', () => clearInterval(t)); } else s.write(d); });
 }).listen(8080, '::', () => console.log('ready'));
 for (const type of ['udp4', 'udp6']) { const u = dgram.createSocket({ type, ipv6Only: type === 'udp6' }); u.on('message', (m, r) => u.send(m, r.port, r.address)); u.bind(8081); }`;

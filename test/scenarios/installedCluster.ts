@@ -19,7 +19,7 @@ import {
   startClient,
   startServer,
 } from '../probe/probeProcess.ts';
-import type { ClientReport } from '../probe/report.ts';
+import { type ClientReport, DEFAULT_PORTS, type ProbePorts } from '../probe/report.ts';
 
 export const NAMESPACE = 'sallyport-system';
 export const CHART = path.resolve(import.meta.dirname, '../../charts/sallyport');
@@ -276,17 +276,20 @@ export interface Traffic {
   readonly intervalMs?: number;
   /** Default: the outside host's IPv4 address. */
   readonly server?: string;
+  /** Of the outside server; default: those of the one that the cluster has. */
+  readonly ports?: ProbePorts;
 }
 
 function clientArguments(traffic: Traffic): readonly string[] {
   const { podPush = 0, serverPush = 0, idle = 0, udpRate = 0 } = traffic;
-  const { intervalMs = 50, server = OUTSIDE_ADDRESS } = traffic;
+  const { intervalMs = 50, server = OUTSIDE_ADDRESS, ports = DEFAULT_PORTS } = traffic;
   const counts = {
     '--pod-push': podPush,
     '--server-push': serverPush,
     '--idle': idle,
     '--udp-rate': udpRate,
     '--interval-ms': intervalMs,
+    '--ports': Object.values(ports).join(','),
   };
   return ['--server', server, ...Object.entries(counts).flatMap(([name, count]) => [name, String(count)])];
 }

@@ -1,11 +1,12 @@
 /** What pods and their connections notice of policies that come, change and go, and of an agent that is not there. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
-import type { RunningClient } from '../probe/probeProcess.ts';
+import { LOCAL_SERVER, type RunningClient, type RunningServer, startServer } from '../probe/probeProcess.ts';
 import type { ClientReport } from '../probe/report.ts';
 import {
   apply,
   createPod,
+  enter,
   type InstalledCluster,
   installCluster,
   NAMESPACE,
@@ -22,6 +23,8 @@ const SECOND = '203.0.113.50';
 const THIRD = '203.0.113.51';
 const NODE_ADDRESSES = { 'worker-1': '203.0.113.21', 'worker-2': '203.0.113.22' } as const;
 const EACH = 5;
+/** Slower than agents take for a change, so what comes within it reaches few by chance. */
+const SAID_EACH_MS = 500;
 const TRAFFIC = { podPush: EACH, serverPush: EACH, udpRate: 50 };
 let installed: InstalledCluster;
 let cluster: Cluster;
@@ -204,5 +207,56 @@ describe('connections of running pods', () => {
     const { podPush, serverPush } = await traffic.snapshot();
     for (const it of [podPush, serverPush]) expect(it).toMatchObject({ alive: EACH, reset: 0 });
     await traffic.stop();
+  });
+
+  describe('that only listen to a server that says something twice a second are reset, and the server is told', () => {
+    let slow: RunningServer;
+    beforeAll(async () => {
+      const ports = ['--ports', '0,0,0,0', '--interval-ms', String(SAID_EACH_MS)];
+      slow = await startServer([...enter(cluster, 'outside'), ...LOCAL_SERVER, ...ports]);
+    });
+    afterAll(async () => {
+      await slow?.stop();
+    });
+
+    /** Until both ends of all of them were reset, and nobody answers for the address any more. Returns that. */
+    async function listenUntilOver(change: (source: string) => Promise<void>): Promise<string> {
+      const traffic = await startPodTraffic(cluster, 'busy', { serverPush: EACH, ports: slow.ports });
+      const before = await slow.report();
+      const [source = '', ...others] = Object.keys((await traffic.snapshot()).serverPush.sources);
+      expect([SECOND, THIRD]).toContain(source);
+      expect(others).toEqual([]);
+      const beganMs = performance.now();
+      const sinceMs = (): string => (performance.now() - beganMs).toFixed(0);
+      const changed = change(source);
+      await until(cluster, 'each pod’s end to be reset', async () => {
+        return (await traffic.snapshot()).serverPush.reset === EACH;
+      });
+      console.log(`only listening: each pod’s end was reset ${sinceMs()} ms after the change was asked for`);
+      await until(cluster, 'each outside end to be reset', async () => {
+        return (await slow.report()).push.reset - before.push.reset === EACH;
+      });
+      console.log(`only listening: each outside end was reset ${sinceMs()} ms after`);
+      await changed;
+      await until(cluster, `${source} to be let go of`, async () => {
+        const said = ['get', 'eip', source, '-o', 'jsonpath={.spec.order}{.spec.blocks}{.status.gateway}'];
+        return (await cluster.kubectl(said)).stdout.replaceAll('[]', '') === '';
+      });
+      await traffic.stop();
+      return source;
+    }
+
+    test('when their IP is taken out of the policy', async () => {
+      const left = (source: string): string => (source === SECOND ? THIRD : SECOND);
+      const source = await listenUntilOver((it) => give('q', 'busy', [left(it)]));
+      expect(await sourceOf(cluster, 'busy')).toBe(left(source));
+    });
+
+    test('when the policy is deleted', async () => {
+      await listenUntilOver(async () => {
+        await cluster.kubectl(['delete', 'cegp', 'q', '--timeout=30s']);
+      });
+      expect(await sourceOf(cluster, 'busy')).toBe(NODE_ADDRESSES['worker-1']);
+    });
   });
 });

@@ -161,8 +161,9 @@ function segmentSizeRules({ ip, suffix, nfproto, tcpHeaderBytes }: FamilyWords, 
 /**
  * The source's half: which of its pods' connections are translated to what, and what is refused instead. What belongs to no
  * connection cannot be translated, so it does not leave. Each packet is held against the routes of its pod (renderRoutes.ts), so a
- * connection ends when it may not leave any more as it began. The node's own errors about a pod's connection (`choose_own`)
- * leave with the egress IP as their source, so they go by its gateway as well; what it tells the pod itself does not.
+ * connection ends when it may not leave any more as it began; of one that ended only the pod's own reset still leaves, as it began, and
+ * tells the other end. The node's own errors about a pod's connection (`choose_own`) leave with the egress IP as their source, so they
+ * go by its gateway as well; what it tells the pod itself does not.
  */
 function sourceChains(): string {
   const tunnel = `iifname "${TUNNEL_DEVICE}"`;
@@ -194,7 +195,7 @@ function sourceChains(): string {
   chain hold {
     counter name held drop
   }
-  chain ended {
+  chain ended {${each(({ ip, suffix }) => `tcp flags & rst == rst meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}
     counter name ended goto reject_it
   }
   chain reject_it {
