@@ -36,11 +36,14 @@ beforeAll(async () => {
     sessionMilliseconds: PATIENT_SESSION_MS,
   });
   cluster = installed.cluster;
-  // The router counts what leaves the workers with their own addresses.
-  const rule = `ip saddr { ${Object.values(NODE_ADDRESSES).join(', ')} } counter name leaked`;
+  // The router counts what leaves the workers with their own addresses, but for what a node has to say itself: that nothing is there
+  // any more for datagrams of the outside to a flow that was forgotten.
+  const nodes = `ip saddr { ${Object.values(NODE_ADDRESSES).join(', ')} }`;
+  const own = `${nodes} icmp type destination-unreachable counter name unreachable accept`;
+  const rules = `type filter hook forward priority 0; ${own}; ${nodes} counter name leaked;`;
   await cluster.routerExec([
     'nft',
-    `table inet watch { counter leaked { }; chain seen { type filter hook forward priority 0; ${rule}; }; }`,
+    `table inet watch { counter leaked { }; counter unreachable { }; chain seen { ${rules} }; }`,
   ]);
 }, 1_800_000);
 afterAll(async () => {
