@@ -80,6 +80,25 @@ describe('acceptance', () => {
     ).toBe(0);
   });
 
+  test('thousands share a range without being held against each other', () => {
+    let looks = 0;
+    const sharing = (count: number): readonly Policy[] =>
+      Array.from({ length: count }, (_, at) => {
+        const policy = policyOf({ uid: `${at}`, createdAtMs: at, pools: [{ cidr: network, shared: true }] });
+        const [pool] = policy.pools;
+        const counted = new Proxy(pool as object, {
+          get: (target, field, receiver) => {
+            looks += 1;
+            return Reflect.get(target, field, receiver);
+          },
+        });
+        return { ...policy, pools: [counted as Policy['pools'][number]] };
+      });
+    const own = policyOf({ uid: 'own', createdAtMs: 9999, pools: [{ cidr: network, shared: false }] });
+    expect(acceptPolicies([...sharing(4000), own]).conflicts.get('own')?.winner.uid).toBe('0');
+    expect(looks).toBeLessThan(4000 * 20);
+  });
+
   test('never accepts two that conflict, refuses none without cause, and does not depend on the order', () => {
     fc.assert(
       fc.property(sketches, fc.infiniteStream(fc.nat()), (drawn, stream) => {

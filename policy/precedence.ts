@@ -4,7 +4,8 @@
  * agent, come to the same answer.
  */
 import { cidrRange, formatRange, rangesOverlap, sameRange } from './cidr.ts';
-import { type ConflictIndex, createConflictIndex } from './conflictIndex.ts';
+import type { OwnedEntry } from './conflictIndex.ts';
+import { RangeIndex } from './index/rangeIndex.ts';
 import type { AddressRange, Cidr, Family, Policy, PolicyRef, PoolEntry } from './model.ts';
 
 export interface PolicyConflict {
@@ -28,29 +29,37 @@ export function comparePolicies(a: Policy, b: Policy): number {
 
 /**
  * Each policy is accepted unless an entry of it overlaps an entry of an accepted one that comes before it. Entries are
- * met through the conflict index: the controller runs this over the whole cluster at every change.
+ * met through an index: the controller runs this over the whole cluster at every change. A range that thousands share
+ * stands in it once, for the oldest of them.
  */
 export function acceptPolicies(policies: readonly Policy[]): Acceptance {
-  const accepted = new Set<Policy>();
+  const accepted: Policy[] = [];
   const conflicts = new Map<string, PolicyConflict>();
-  const index = createConflictIndex(policies);
-  for (const policy of policies.toSorted(comparePolicies)) {
-    const conflict = oldestConflict(policy, accepted, index);
-    if (conflict === undefined) accepted.add(policy);
-    else conflicts.set(policy.ref.uid, conflict);
+  const taken = new RangeIndex<OwnedEntry>(({ entry }) => entry.range);
+  const shared = new Set<string>();
+  for (const owner of policies.toSorted(comparePolicies)) {
+    const conflict = oldestConflict(owner, taken);
+    if (conflict !== undefined) {
+      conflicts.set(owner.ref.uid, conflict);
+      continue;
+    }
+    accepted.push(owner);
+    for (const entry of owner.pools) {
+      const { family, first, last } = entry.range;
+      const key = `${family}/${first}-${last}`;
+      if (entry.shared && shared.has(key)) continue;
+      if (entry.shared) shared.add(key);
+      taken.add({ owner, entry });
+    }
   }
-  return { accepted: [...accepted], conflicts };
+  return { accepted, conflicts };
 }
 
-function oldestConflict(
-  policy: Policy,
-  accepted: ReadonlySet<Policy>,
-  index: ConflictIndex,
-): PolicyConflict | undefined {
+function oldestConflict(policy: Policy, taken: RangeIndex<OwnedEntry>): PolicyConflict | undefined {
   const clashes = policy.pools.flatMap((ours) =>
-    index
+    taken
       .overlapping(ours.range)
-      .filter(({ owner, entry }) => accepted.has(owner) && entriesConflict(ours, entry))
+      .filter(({ entry }) => entriesConflict(ours, entry))
       .map(({ owner, entry }) => ({ ours, owner, theirs: entry })),
   );
   const clash = clashes.toSorted((a, b) => comparePolicies(a.owner, b.owner))[0];
