@@ -58,3 +58,14 @@ export interface EgressIp {
   readonly blocks: readonly PortBlock[];
   readonly resting: readonly RestingBlock[];
 }
+
+/** Epochs begin at the milliseconds of the wall clock, of which no one will ever see so many. */
+const EPOCH_MAX = 2 ** 52;
+
+/**
+ * Whether anybody can have been given a right of this epoch. Who states another one is broken or lies, and would otherwise
+ * be believed above all others. Once an EgressIP stands beyond the limit, what is said by its epoch counts all the same.
+ */
+export function isPossibleEpoch(epoch: number, standing: number): boolean {
+  return epoch <= Math.max(EPOCH_MAX, standing);
+}

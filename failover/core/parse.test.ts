@@ -35,6 +35,14 @@ describe('an EgressIP', () => {
       name: 'with an address that is no address',
       change: { spec: { ...egressIp.spec, address: '203.0.113.010' } },
     },
+    {
+      name: 'with an epoch that has no next one',
+      change: { spec: { ...egressIp.spec, epoch: Number.MAX_SAFE_INTEGER } },
+    },
+    {
+      name: 'with blocks of a version that has no next one',
+      change: { spec: { ...egressIp.spec, blocksVersion: Number.MAX_SAFE_INTEGER } },
+    },
     { name: 'with a negative epoch', change: { spec: { ...egressIp.spec, epoch: -1 } } },
     {
       name: 'with a session that is no number',

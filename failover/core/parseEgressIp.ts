@@ -25,11 +25,11 @@ export function parseEgressIp(raw: unknown): EgressIp | undefined {
     uid: metadata.optionalText('uid') ?? '',
     resourceVersion: metadata.optionalText('resourceVersion') ?? '',
     policies: spec.list('policies', { min: 0, max: OWNERS_MAX }).flatMap(parseOwner),
-    epoch: natural(spec, 'epoch'),
+    epoch: countable(spec, 'epoch'),
     order: parseSessions(spec, 'order'),
     fence: parseSessions(spec, 'fence'),
     ...(home === undefined ? {} : { home }),
-    blocksVersion: natural(spec, 'blocksVersion'),
+    blocksVersion: countable(spec, 'blocksVersion'),
     blocks: spec.list('blocks', { min: 0, max: BLOCKS_MAX }).map(parseBlock),
     resting: spec.list('resting', { min: 0, max: BLOCKS_MAX }).map(parseResting),
   };
@@ -66,6 +66,14 @@ function parseBlock(block: FieldReader): PortBlock {
 
 function parseResting(block: FieldReader): RestingBlock {
   return { ...parsePorts(block), untilMs: block.timeMs('until') };
+}
+
+/** A number that another one comes after. */
+function countable(reader: FieldReader, field: string): number {
+  const value = natural(reader, field);
+  if (value >= Number.MAX_SAFE_INTEGER)
+    reader.refuse('schema', `${field} is ${value}; there is no next one`, field);
+  return value;
 }
 
 function natural(reader: FieldReader, field: string): number {

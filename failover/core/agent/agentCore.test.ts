@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { egressIpName, formatAddress, makeAddress } from '../../../policy/address.ts';
 import { makeCidr } from '../../../policy/cidr.ts';
-import type { Address, Policy } from '../../../policy/model.ts';
+import type { Address, NodeFacts, Policy } from '../../../policy/model.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
 import type { Holding } from '../ownership/messages.ts';
@@ -692,6 +692,11 @@ describe('what the ownership thread hears of the API', () => {
     view: view({
       egressIps: new Map([[NAME, egressIp({ epoch: 5, order: [SELF], fence: [OTHER] })]]),
       gatewayNodes: new Map(gateways.map((it) => [it.name, it])),
+      nodes: new Map(
+        gateways
+          .filter(({ name }) => name !== 'ghost')
+          .map(({ name }) => [name, { podCidrs: [], addresses: [] } as unknown as NodeFacts]),
+      ),
     }),
   });
 
@@ -706,6 +711,11 @@ describe('what the ownership thread hears of the API', () => {
       { gateway: 'gw-1', session: 4 },
       { gateway: 'gw-4', session: 2 },
     ]);
+  });
+
+  test('nothing that the report of a node says which does not exist', () => {
+    const slander = { ...gateway('ghost', 1), dead: [{ gateway: 'gw-2', session: 2 ** 50 }] };
+    expect(word(nodes(gateway('gw-2', 3), slander))?.dead).toEqual([{ gateway: 'gw-2', session: 2 }]);
   });
 
   test('of several words about one gateway the highest session', () => {

@@ -86,7 +86,7 @@ interface AgentMemory {
   ): Said<ReadonlyMap<string, Assignment>>;
   /** Egress IPs by address as text, sorted by name. */
   texts(egressIps: AgentView['egressIps']): ReadonlyMap<string, EgressIp>;
-  word(egressIps: AgentView['egressIps'], gatewayNodes: AgentView['gatewayNodes']): Said<ApiWord>;
+  word(view: Pick<AgentView, 'egressIps' | 'gatewayNodes' | 'nodes'>): Said<ApiWord>;
 }
 
 /** A value and, to tell it from the one before, its text. */
@@ -96,6 +96,16 @@ interface Said<T> {
 }
 
 function openMemory(): AgentMemory {
+  const word = remember(
+    (
+      egressIps: AgentView['egressIps'],
+      gatewayNodes: AgentView['gatewayNodes'],
+      nodes: AgentView['nodes'],
+    ): Said<ApiWord> => {
+      const value = wordOf({ egressIps, gatewayNodes, nodes });
+      return { value, text: JSON.stringify(value) };
+    },
+  );
   return {
     planner: new NodePlanner(),
     texts: remember(
@@ -110,10 +120,7 @@ function openMemory(): AgentMemory {
       const value = assignmentsOf(...inputs);
       return { value, text: JSON.stringify([...value]) };
     }),
-    word: remember((...[egressIps, gatewayNodes]: Parameters<AgentMemory['word']>) => {
-      const value = wordOf({ egressIps, gatewayNodes });
-      return { value, text: JSON.stringify(value) };
-    }),
+    word: ({ egressIps, gatewayNodes, nodes }) => word(egressIps, gatewayNodes, nodes),
   };
 }
 
@@ -334,7 +341,7 @@ function forgetGone(heard: AgentState['heard'], known: ReadonlyMap<string, Egres
 /** The ownership thread hears of assignments whose ports are in the kernel: whoever sends here has to find its way. */
 function reconcileOwnership(state: AgentState, view: AgentView): AgentStep {
   const { value: assignments, text: assigned } = state.memory.assigned(view.egressIps, state.confirmed);
-  const { value: word, text: said } = state.memory.word(view.egressIps, view.gatewayNodes);
+  const { value: word, text: said } = state.memory.word(view);
   const effects: AgentEffect[] = [];
   if (said !== state.lastWord) effects.push({ kind: 'state', ...word });
   if (assigned !== state.lastAssigned) effects.push({ kind: 'assign', assignments });

@@ -83,6 +83,17 @@ describe('sources send to', () => {
       node: 'c',
     },
     {
+      name: 'nobody by a right that nobody can have been given',
+      claims: [said(A, 7, 0), said({ gateway: 'c', session: 1 }, Number.MAX_SAFE_INTEGER, 0)],
+      node: 'a',
+    },
+    {
+      name: 'whoever is named in an assignment that stands beyond that',
+      change: { epoch: Number.MAX_SAFE_INTEGER - 1 },
+      claims: [said(A, Number.MAX_SAFE_INTEGER - 1, 0)],
+      node: 'a',
+    },
+    {
       name: 'nobody when the assignment is empty',
       change: { order: [], fence: [A, B] },
       claims: [said(A, 7, 0)],

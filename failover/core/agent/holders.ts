@@ -3,7 +3,7 @@
  * themselves, at once by datagram and a little later through the API; the word with the higher right counts, wherever it
  * came from.
  */
-import type { EgressIp, SessionRef } from '../egressIp.ts';
+import { type EgressIp, isPossibleEpoch, type SessionRef } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
 
@@ -42,6 +42,7 @@ export function bestClaim(egressIp: EgressIp, claims: Iterable<Claim>): Claim | 
   let best: Claim | undefined;
   for (const claim of claims) {
     if (!isNamed(claim, named) && claim.right.epoch <= egressIp.epoch) continue;
+    if (!isPossibleEpoch(claim.right.epoch, egressIp.epoch)) continue;
     if (best === undefined || isBetter(claim, best)) best = claim;
   }
   return best;

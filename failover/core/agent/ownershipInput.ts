@@ -3,7 +3,7 @@
  * address goes by its text, for the kernel and the neighbours are spoken to; an object's name has no colons.
  */
 import { formatAddress } from '../../../policy/address.ts';
-import type { SessionRef } from '../egressIp.ts';
+import { isPossibleEpoch, type SessionRef } from '../egressIp.ts';
 import type { Assignment } from '../ownership/assignment.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
 import type { Release } from '../ownership/ownershipState.ts';
@@ -28,7 +28,7 @@ export function assignmentsOf(
   );
 }
 
-export function wordOf(view: Pick<AgentView, 'egressIps' | 'gatewayNodes'>): ApiWord {
+export function wordOf(view: Pick<AgentView, 'egressIps' | 'gatewayNodes' | 'nodes'>): ApiWord {
   return { dead: deadSessions(view), released: releases(view) };
 }
 
@@ -37,27 +37,36 @@ export function statedRights({
   egressIps,
   gatewayNodes,
 }: Pick<AgentView, 'egressIps' | 'gatewayNodes'>): ReadonlyMap<string, Right> {
-  const assigned = new Set([...egressIps.values()].map(({ address }) => formatAddress(address)));
+  const assigned = new Map([...egressIps.values()].map((it) => [formatAddress(it.address), it.epoch]));
   const rights = new Map<string, Right>();
   for (const { addresses } of gatewayNodes.values()) {
     for (const { address, state, epoch, index } of addresses) {
       if (state !== 'Answering') continue;
       const text = formatAddress(address);
       const known = rights.get(text);
-      if (assigned.has(text) && (known === undefined || compareRights({ epoch, index }, known) > 0))
+      const standing = assigned.get(text);
+      if (standing === undefined || !isPossibleEpoch(epoch, standing)) continue;
+      if (known === undefined || compareRights({ epoch, index }, known) > 0)
         rights.set(text, { epoch, index });
     }
   }
   return rights;
 }
 
-/** What other gateways concluded, and every session that its own gateway has followed by a later one. */
-function deadSessions({ gatewayNodes }: Pick<AgentView, 'gatewayNodes'>): readonly SessionRef[] {
+/**
+ * What other gateways concluded, and every session that its own gateway has followed by a later one. Reports of nodes that do
+ * not exist may be anybody's objects, and a verdict is for ever.
+ */
+function deadSessions({
+  gatewayNodes,
+  nodes,
+}: Pick<AgentView, 'gatewayNodes' | 'nodes'>): readonly SessionRef[] {
   const highest = new Map<string, number>();
   const add = ({ gateway, session }: SessionRef): void => {
     if (session > (highest.get(gateway) ?? 0)) highest.set(gateway, session);
   };
   for (const { name, session, dead } of gatewayNodes.values()) {
+    if (!nodes.has(name)) continue;
     add({ gateway: name, session: session - 1 });
     dead.forEach(add);
   }

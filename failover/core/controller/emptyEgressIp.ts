@@ -1,5 +1,5 @@
 /** The EgressIP of an address that has none yet: what the first write of one is planned from. */
-import type { EgressIp } from '../egressIp.ts';
+import { type EgressIp, isPossibleEpoch } from '../egressIp.ts';
 import type { Claim } from './claims.ts';
 import type { ControllerView } from './controllerView.ts';
 import { statementIndex } from './statementIndex.ts';
@@ -12,14 +12,15 @@ import { statementIndex } from './statementIndex.ts';
 export function emptyEgressIp({ name, address }: Claim, view: ControllerView, wallMs: number): EgressIp {
   const stated = statementIndex(view.gatewayNodes)
     .on(address)
-    .map(({ statement }) => statement.epoch);
+    .map(({ statement }) => statement.epoch)
+    .filter((epoch) => isPossibleEpoch(epoch, wallMs));
   return {
     name,
     uid: '',
     resourceVersion: '',
     address,
     policies: [],
-    epoch: Math.max(wallMs, ...stated),
+    epoch: stated.reduce((highest, epoch) => Math.max(highest, epoch), wallMs),
     order: [],
     fence: [],
     blocksVersion: 0,

@@ -63,7 +63,10 @@ function viewWith(change: {
   const dead = change.dead === true ? [FROM] : [];
   return {
     policies: [],
-    nodes: new Map([['gw-1', { ...NODE, ...change.node }]]),
+    nodes: new Map([
+      ['gw-1', { ...NODE, ...change.node }],
+      ['gw-2', { ...NODE, name: 'gw-2' }],
+    ]),
     gatewayNodes: new Map([
       ['gw-1', { ...emptyGatewayNode('gw-1'), session: 4, ...change.gateway }],
       [

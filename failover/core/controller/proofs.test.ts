@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { makeAddress } from '../../../policy/address.ts';
+import type { NodeFacts } from '../../../policy/model.ts';
 import { emptyGatewayNode } from '../../../test/simulation/controllerGateways.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
@@ -10,6 +11,8 @@ import { type GatewayLease, observeLease, type SessionsState } from './sessions.
 const ADDRESS = makeAddress(4, 0xcb00710an);
 const SESSION = { gateway: 'gw-1', session: 4 };
 const EPOCH = 7;
+/** Of this name there is no node. */
+const GHOST = 'ghost';
 
 const gateway = (change: Partial<GatewayNode> = {}, name = 'gw-1'): GatewayNode => ({
   ...emptyGatewayNode(name),
@@ -38,7 +41,9 @@ function viewOf(
   const none: SessionsState = new Map();
   return {
     policies: [],
-    nodes: new Map(),
+    nodes: new Map(
+      gateways.filter(({ name }) => name !== GHOST).map(({ name }) => [name, {} as unknown as NodeFacts]),
+    ),
     gatewayNodes: new Map(gateways.map((it) => [it.name, it])),
     egressIps: new Map(),
     sessions: leases.reduce((state, it) => observeLease(state, it, 0), none),
@@ -105,6 +110,14 @@ describe('of epochs above the one that stands', () => {
         ],
       },
     },
+    {
+      name: 'who states what nobody can have been given is not heard',
+      nodes: [
+        gateway(stated({ epoch: EPOCH + 2, state: 'Answering' })),
+        other({ epoch: Number.MAX_SAFE_INTEGER, state: 'Answering' }),
+      ],
+      above: { epoch: EPOCH + 2, stating: [{ gateway: 'gw-1', session: 4 }] },
+    },
   ])('$name', ({ nodes, above }) => {
     expect(proofsFor(ADDRESS, viewOf(nodes)).statedAbove(EPOCH)).toEqual(above);
   });
@@ -143,6 +156,12 @@ describe('a session is dead and does not live', () => {
       dead: true,
     },
     { name: 'a later session was called dead', view: viewOf([gateway(), witness(5)]), dead: true },
+    {
+      name: 'only the report of a node that does not exist calls it dead',
+      view: viewOf([gateway(), gateway({ dead: [{ gateway: 'gw-1', session: 2 ** 50 }] }, GHOST)]),
+      dead: false,
+      live: 4,
+    },
     {
       name: 'an earlier session was called dead',
       view: viewOf([gateway(), witness(3)]),
@@ -205,6 +224,12 @@ describe('who answers', () => {
       gateways: [answering('gw-2', 6, 1)],
       who: 'gw-2',
       announced: false,
+    },
+    {
+      name: 'another does by a right that nobody can have been given',
+      gateways: [answering('gw-1', 7, 0), answering('gw-2', Number.MAX_SAFE_INTEGER, 0)],
+      who: 'gw-1',
+      announced: true,
     },
     {
       name: 'the one with the higher right is dead',

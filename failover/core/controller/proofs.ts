@@ -4,9 +4,10 @@
  * through the gateways that heard them.
  */
 import type { Address } from '../../../policy/model.ts';
-import type { EgressIp, SessionRef } from '../egressIp.ts';
+import { type EgressIp, isPossibleEpoch, type SessionRef } from '../egressIp.ts';
 import type { AddressStatement } from '../gatewayNode.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
+import { remember } from '../remember.ts';
 import type { ControllerView } from './controllerView.ts';
 import type { SessionProofs, StatedAbove } from './planEgressIp.ts';
 import { isOver, leasedSession } from './sessions.ts';
@@ -20,9 +21,23 @@ export function isDead(view: ControllerView, session: SessionRef): boolean {
 }
 
 /** A majority of voters called it dead, as some gateway heard. */
-export function wasCalledDead({ gatewayNodes }: ControllerView, session: SessionRef): boolean {
-  return session.session > 0 && statementIndex(gatewayNodes).deadUpTo(session.gateway) >= session.session;
+export function wasCalledDead({ gatewayNodes, nodes }: ControllerView, session: SessionRef): boolean {
+  return (calledDead(gatewayNodes, nodes).get(session.gateway) ?? 0) >= Math.max(1, session.session);
 }
+
+/**
+ * Gateway → its highest session that is called dead, by agents of nodes that exist: other reports may be anybody's objects,
+ * and what is dead is never given an address again.
+ */
+const calledDead = remember(
+  (gatewayNodes: ControllerView['gatewayNodes'], nodes: ControllerView['nodes']) => {
+    const dead = new Map<string, number>();
+    for (const report of gatewayNodes.values())
+      if (nodes.has(report.name))
+        for (const it of report.dead) dead.set(it.gateway, Math.max(it.session, dead.get(it.gateway) ?? 0));
+    return dead;
+  },
+);
 
 function sessionOf({ gatewayNodes }: ControllerView, gateway: string): number {
   return gatewayNodes.get(gateway)?.session ?? 0;
@@ -66,10 +81,11 @@ export function proofsFor(address: Address, view: ControllerView): SessionProofs
 
 function statedAbove(epoch: number, address: Address, view: ControllerView): StatedAbove | undefined {
   let above: StatedAbove | undefined;
+  const stating: SessionRef[] = [];
   for (const { gateway, statement } of statementIndex(view.gatewayNodes).on(address)) {
-    if (statement.epoch <= epoch) continue;
+    if (statement.epoch <= epoch || !isPossibleEpoch(statement.epoch, epoch)) continue;
     const { session } = statement;
-    const stating = [...(above?.stating ?? []), ...(session > 0 ? [{ gateway, session }] : [])];
+    if (session > 0) stating.push({ gateway, session });
     above = { epoch: Math.max(above?.epoch ?? 0, statement.epoch), stating };
   }
   return above;
@@ -89,6 +105,7 @@ export function answererOf(egressIp: EgressIp, view: ControllerView): Answerer |
     if (statement.state !== 'Answering') continue;
     const { session, epoch, index } = statement;
     if (view.silent.has(gateway) || isDead(view, { gateway, session })) continue;
+    if (!isPossibleEpoch(epoch, egressIp.epoch)) continue;
     const right = { epoch, index };
     if (best === undefined || compareRights(right, best.right) > 0) best = { gateway, session, right };
   }

@@ -15,7 +15,6 @@ const report = fc.record({
     { maxLength: 4 },
   ),
   demand: fc.array(fc.record({ address, ports: fc.nat(3) }), { maxLength: 4 }),
-  dead: fc.array(fc.record({ gateway: fc.constantFrom('a', 'b'), session: fc.nat(5) }), { maxLength: 3 }),
   selected: fc.array(fc.record({ policyUid: fc.constantFrom('p', 'q'), pods: fc.nat(5) }), { maxLength: 3 }),
 });
 const reports = fc
@@ -41,11 +40,15 @@ test('finds what looking at every report finds', () => {
           return demand === undefined ? [] : [{ node, demand }];
         }),
       );
-      const dead = all.flatMap(([, it]) => it.dead).filter(({ gateway }) => gateway === 'a');
-      expect(index.deadUpTo('a')).toBe(Math.max(0, ...dead.map(({ session }) => session)));
       const pods = all.flatMap(([, it]) => it.selected).filter(({ policyUid }) => policyUid === 'p');
       expect(index.podsSelected('p')).toBe(pods.reduce((sum, it) => sum + it.pods, 0));
       expect(statementIndex(gatewayNodes)).toBe(index);
     }),
   );
+});
+
+test('pods that nobody can have do not add up to a number that the API server refuses', () => {
+  const boast = { addresses: [], demand: [], selected: [{ policyUid: 'p', pods: Number.MAX_SAFE_INTEGER }] };
+  const index = statementIndex(new Map([1, 2, 3].map((at) => [`n${at}`, boast as unknown as GatewayNode])));
+  expect(index.podsSelected('p')).toBe(Number.MAX_SAFE_INTEGER);
 });

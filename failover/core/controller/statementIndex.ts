@@ -1,5 +1,5 @@
 /**
- * Who says what of an address or a policy, and who is said to be dead, found without looking at every gateway: there may be thousands
+ * Who says what of an address or a policy, found without looking at every gateway: there may be thousands
  * of reports, and thousands of addresses are planned at each change.
  */
 import type { Address } from '../../../policy/model.ts';
@@ -13,8 +13,6 @@ export interface StatedBy {
 export interface StatementIndex {
   /** In the order of the reports. */
   on(address: Address): readonly StatedBy[];
-  /** The highest session of the gateway that any report calls dead; 0: none. */
-  deadUpTo(gateway: string): number;
   /** Of each node that wants ports of the address, or has given some back. */
   demandOn(address: Address): readonly DemandBy[];
   /** On all nodes together. */
@@ -52,10 +50,8 @@ function makeIndex(gatewayNodes: ReadonlyMap<string, GatewayNode>): StatementInd
   const wanted = byAddress(reports, ([node, { demand }]) =>
     demand.map((it) => [it.address, { node, demand: it }]),
   );
-  const dead = new Map<string, number>();
   const selected = new Map<string, SelectedBy[]>();
   for (const [node, report] of reports) {
-    for (const it of report.dead) dead.set(it.gateway, Math.max(it.session, dead.get(it.gateway) ?? 0));
     for (const it of report.selected) {
       const nodes = selected.get(it.policyUid);
       if (nodes === undefined) selected.set(it.policyUid, [{ ...it, node }]);
@@ -64,9 +60,12 @@ function makeIndex(gatewayNodes: ReadonlyMap<string, GatewayNode>): StatementInd
   }
   return {
     on: (address) => said.get(keyOf(address)) ?? NOBODY,
-    deadUpTo: (gateway) => dead.get(gateway) ?? 0,
     demandOn: (address) => wanted.get(keyOf(address)) ?? NOBODY,
-    podsSelected: (policyUid) => (selected.get(policyUid) ?? NOBODY).reduce((sum, { pods }) => sum + pods, 0),
+    podsSelected: (policyUid) => {
+      const pods = (selected.get(policyUid) ?? NOBODY).reduce((sum, it) => sum + it.pods, 0);
+      // What is no number of pods must not be one that the API server refuses.
+      return Math.min(Number.MAX_SAFE_INTEGER, pods);
+    },
     selecting: (policyUid) => selected.get(policyUid) ?? NOBODY,
   };
 }
