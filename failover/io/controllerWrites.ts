@@ -33,7 +33,7 @@ export function createControllerWrites(options: {
     collection: CollectionName,
     key: string,
     answer:
-      | { readonly kind: 'absent' | 'stale' | 'failed' }
+      | { readonly kind: 'absent' | 'unreadable' | 'stale' | 'failed' }
       | { readonly kind: 'present'; readonly value: unknown },
   ): RequestEvent =>
     // The value was read by the collection's own parser: TypeScript cannot follow the pair through a name.
@@ -41,11 +41,12 @@ export function createControllerWrites(options: {
 
   const present = (collection: CollectionName, key: string, raw: unknown): RequestEvent => {
     const kept = sources[collection].read(raw);
-    return answered(
+    if (kept !== undefined) return answered(collection, key, { kind: 'present', value: kept.value });
+    logger.warn('an object cannot be read, and is in the way until somebody removes it', {
       collection,
-      key,
-      kept === undefined ? { kind: 'absent' } : { kind: 'present', value: kept.value },
-    );
+      object: key,
+    });
+    return answered(collection, key, { kind: 'unreadable' });
   };
 
   return {

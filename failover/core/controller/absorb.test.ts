@@ -91,6 +91,23 @@ describe('an answer', () => {
     ]);
   });
 
+  test('that nobody can read is as if nothing stood there, but nothing is written for a while', () => {
+    const unreadable: ControllerEvent = {
+      kind: 'answered',
+      collection: 'egressIps',
+      key: KEY,
+      answer: { kind: 'unreadable' },
+    };
+    const asked = new Map([[KEY, egressIp('10').egressIp]]);
+    const { state, effects } = absorb({ ...writing, asked }, unreadable, NOW);
+    expect([versionOf(state), state.asked.size, effects]).toEqual([undefined, 0, []]);
+    expect(mayWrite(state.ledger, OBJECT)).toBe(false);
+    const later = { ...NOW, monotonicMs: NOW.monotonicMs + REST_MS };
+    const rested = absorb(state, { kind: 'tick' }, later);
+    expect(rested.effects).toEqual([]);
+    expect(mayWrite(rested.state.ledger, OBJECT)).toBe(true);
+  });
+
   test('to a spec: it may stand until that is known not to be so', () => {
     const asked = new Map([[KEY, egressIp('10').egressIp]]);
     const failed: ControllerEvent = {

@@ -153,6 +153,12 @@ function absorbAnswer(state: ControllerState, event: RequestEvent, nowMs: number
   const asked = collection === 'egressIps' ? without(state.asked, key) : state.asked;
   const settled = { ...state, asked, ledger: settle(state.ledger, object) };
   if (answer.kind === 'absent') return only(remove(settled, collection, key));
+  // As if it were not there, but that a write would be answered the same again.
+  if (answer.kind === 'unreadable')
+    return only({
+      ...remove(settled, collection, key),
+      ledger: becomeResting(settled.ledger, object, nowMs),
+    });
   // The pair of collection and value was typed in the event; taking it apart loses that.
   const observed = { collection, key, value: answer.value } as Parameters<typeof upsert>[1];
   return only(upsert(settled, observed, nowMs));

@@ -24,7 +24,10 @@ export type CollectionEvent = {
     | { readonly kind: 'removed'; readonly collection: C; readonly key: string };
 }[CollectionName];
 
-/** What a request about one object brought. `stale`: a conflict or a lost answer; it has to be read. */
+/**
+ * What a request about one object brought. `stale`: a conflict or a lost answer; it has to be read. `unreadable`: what stands
+ * there is nothing that we would have written.
+ */
 export type RequestEvent = {
   [C in CollectionName]: {
     readonly kind: 'answered';
@@ -33,6 +36,7 @@ export type RequestEvent = {
     readonly answer:
       | { readonly kind: 'present'; readonly value: Collections[C] }
       | { readonly kind: 'absent' }
+      | { readonly kind: 'unreadable' }
       | { readonly kind: 'stale' }
       | { readonly kind: 'failed' };
   };
