@@ -6,6 +6,7 @@
  * Relies on the runner to carry out each effect as a compare-and-swap and to report its answer, and to give events the
  * time they are taken up at. Only a leader asks for anything; before every collection was listed once nobody does.
  */
+import { earlier, earliest } from '../ownership/earlier.ts';
 import { absorb } from './absorb.ts';
 import { decideAcceptance } from './acceptance.ts';
 import { decideClaims } from './claims.ts';
@@ -18,7 +19,7 @@ import { followGone, goneForGood } from './goneNodes.ts';
 import { followLingers, nextLingerEndMs } from './linger.ts';
 import { followMoves, type Move } from './moves.ts';
 import { type AddressPlan, type AddressSettings, planAddresses } from './planAddresses.ts';
-import { planPolicies } from './planPolicies.ts';
+import { type PolicyWrite, planPolicies } from './planPolicies.ts';
 import { planVoters } from './planVoters.ts';
 import { isResting } from './portBlocks.ts';
 import { nextDeadlineMs } from './sessions.ts';
@@ -78,17 +79,26 @@ export function decideController(
     settings,
     now,
   });
-  // There is room for so many writes at once, and of what nobody wants any more there may be thousands: it comes last.
-  const wanted = plans.filter(({ claim }) => claim.owners.length > 0);
-  const unwanted = plans.filter(({ claim }) => claim.owners.length === 0);
-  const first = writeSpecs(wanted, { moves, asked: state.asked, writes, now });
+  // There is room for so many writes at once: what somebody can be served by comes before what no gateway can hold, and of
+  // what nobody wants any more there may be thousands.
+  const { served, unserved, unwanted } = inTurn(plans);
+  const first = writeSpecs(served, { moves, asked: state.asked, writes, now });
   const followed = followMoves(first.moves, { view, now });
-  const statuses = writeStatuses(wanted, { view, moves: followed.moves, writes, now });
+  const context = { view, moves: followed.moves, writes, now };
+  const statuses = decideStatuses([...served, ...unserved], context);
+  writeStatuses(served, statuses, context);
   const { uneven } = voluntary;
   const policies = planPolicies({ view, verdicts, plans, statuses, uneven, wallMs: now.wallMs });
-  for (const { write, events } of policies) if (writes.ask(write)) writes.effects.push(...events);
-  const last = writeSpecs(unwanted, { moves: followed.moves, asked: first.asked, writes, now });
-  writeStatuses(unwanted, { view, moves: last.moves, writes, now });
+  const ownsServed = new Set(served.flatMap(({ claim }) => claim.owners.map(({ ref }) => ref.uid)));
+  writePolicies(
+    policies.filter(({ uid }) => ownsServed.has(uid)),
+    writes,
+  );
+  const second = writeSpecs(unserved, { moves: followed.moves, asked: first.asked, writes, now });
+  writeStatuses(unserved, statuses, context);
+  writePolicies(policies, writes);
+  const last = writeSpecs(unwanted, { moves: second.moves, asked: second.asked, writes, now });
+  writeStatuses(unwanted, decideStatuses(unwanted, { ...context, moves: last.moves }), context);
   const { gone, wakeMs: goneWakeMs } = goneForGood(clocks.goneSince, view, now.monotonicMs);
   for (const gatewayNode of gone) writes.ask({ kind: 'remove-gateway-node', gatewayNode });
   const next = {
@@ -122,29 +132,56 @@ function followClocks(
   };
 }
 
-/** Returns every EgressIP's status as it should be, written or not. */
-function writeStatuses(
+/** In the order in which they are written. */
+function inTurn(plans: readonly AddressPlan[]) {
+  const wanted = plans.filter(({ claim }) => claim.owners.length > 0);
+  return {
+    served: wanted.filter(({ next }) => next.order.length > 0),
+    unserved: wanted.filter(({ next }) => next.order.length === 0),
+    unwanted: plans.filter(({ claim }) => claim.owners.length === 0),
+  };
+}
+
+interface StatusContext {
+  readonly view: ControllerView;
+  readonly moves: ReadonlyMap<string, Move>;
+  readonly writes: Writes;
+  readonly now: Now;
+}
+
+/** Every EgressIP's status as it should be. */
+function decideStatuses(
   plans: readonly AddressPlan[],
-  context: {
-    readonly view: ControllerView;
-    readonly moves: ReadonlyMap<string, Move>;
-    readonly writes: Writes;
-    readonly now: Now;
-  },
+  { view, moves, now }: StatusContext,
 ): ReadonlyMap<string, EgressIpStatus> {
-  const { view, moves, writes, now } = context;
   const statuses = new Map<string, EgressIpStatus>();
-  for (const { claim, reason, action } of plans) {
+  for (const { claim, reason } of plans) {
     const object = view.egressIps.get(claim.name);
     if (object === undefined) continue;
     const { egressIp, status: before } = object;
     const known = { egressIp, before, reason, move: moves.get(claim.name) };
-    const status = decideEgressIpStatus(known, view, now.wallMs);
-    statuses.set(claim.name, status);
-    if (action !== 'remove' && JSON.stringify(status) !== JSON.stringify(before))
-      writes.ask({ kind: 'write-egress-ip-status', egressIp, status });
+    statuses.set(claim.name, decideEgressIpStatus(known, view, now.wallMs));
   }
   return statuses;
+}
+
+/** Those that are not written so yet. */
+function writeStatuses(
+  plans: readonly AddressPlan[],
+  statuses: ReadonlyMap<string, EgressIpStatus>,
+  { view, writes }: Pick<StatusContext, 'view' | 'writes'>,
+): void {
+  for (const { claim, action } of plans) {
+    const [object, status] = [view.egressIps.get(claim.name), statuses.get(claim.name)];
+    if (object === undefined || status === undefined || action === 'remove') continue;
+    if (JSON.stringify(status) !== JSON.stringify(object.status))
+      writes.ask({ kind: 'write-egress-ip-status', egressIp: object.egressIp, status });
+  }
+}
+
+/** What was asked for before is not asked for again. */
+function writePolicies(policies: readonly PolicyWrite[], writes: Writes): void {
+  for (const { write, events } of policies) if (writes.ask(write)) writes.effects.push(...events);
 }
 
 /** The next moment at which something changes by time alone. */
@@ -156,10 +193,7 @@ function wakeUp(
   }: { readonly plans: readonly AddressPlan[]; readonly wakes: readonly (number | undefined)[] },
   now: Now,
 ): readonly ControllerEffect[] {
-  const rested = plans
-    .flatMap(({ next }) => next.resting.map(({ untilMs }) => untilMs))
-    .filter((untilMs) => isResting(untilMs, now.wallMs));
-  const untilRested = rested.length === 0 ? undefined : Math.min(...rested) - now.wallMs;
+  const restedMs = nextRestedMs(plans, now.wallMs);
   const times = [
     ...wakes,
     state.inContact ? nextDeadlineMs(state.sessions, now.monotonicMs) : undefined,
@@ -168,7 +202,17 @@ function wakeUp(
     ...[...state.unreadySince.values()]
       .map((since) => since + READY_GRACE_MS)
       .filter((graceEndMs) => graceEndMs > now.monotonicMs),
-    untilRested === undefined ? undefined : now.monotonicMs + Math.max(0, untilRested),
-  ].filter((time) => time !== undefined);
-  return times.length === 0 ? [] : [{ kind: 'wake-at', monotonicMs: Math.min(...times) }];
+    restedMs === undefined ? undefined : now.monotonicMs + restedMs - now.wallMs,
+  ];
+  const wakeMs = earliest(times);
+  return wakeMs === undefined ? [] : [{ kind: 'wake-at', monotonicMs: wakeMs }];
+}
+
+/** When the next block has rested, wall clock. An address may have a thousand of them, and a cluster thousands of addresses. */
+function nextRestedMs(plans: readonly AddressPlan[], wallMs: number): number | undefined {
+  let next: number | undefined;
+  for (const plan of plans)
+    for (const { untilMs } of plan.next.resting)
+      if (isResting(untilMs, wallMs)) next = earlier(next, untilMs);
+  return next;
 }

@@ -6,6 +6,7 @@
  * Nobody is waited for who cannot be emptied (nobody better has room), nor longer than LEAVE_PATIENCE_MS: a turn that went
  * on for longer goes on, beside others.
  */
+import { earliest } from '../ownership/earlier.ts';
 import type { AddressFacts } from './addressFacts.ts';
 import type { Now } from './controllerEvents.ts';
 import type { ControllerView } from './controllerView.ts';
@@ -65,7 +66,7 @@ export function decideLeaving(addresses: readonly AddressFacts[], known: Known):
   const deadlines = [...restarts, ...[...next.values()].map((sinceMs) => sinceMs + LEAVE_PATIENCE_MS)].filter(
     (deadlineMs) => deadlineMs > now.monotonicMs,
   );
-  return { turns: next, waiting, wakeMs: waiting.size === 0 ? undefined : Math.min(...deadlines) };
+  return { turns: next, waiting, wakeMs: waiting.size === 0 ? undefined : earliest(deadlines) };
 }
 
 /** Somebody better could have what it holds, or does not answer yet for what it had. */

@@ -56,6 +56,15 @@ describe('the next spec', () => {
     expect(next.fence).toEqual([B, A]);
   });
 
+  test('tens of thousands in the order and the fence are fenced once each, at once', {
+    timeout: 2000,
+  }, () => {
+    const many = (from: number) =>
+      Array.from({ length: 30_000 }, (_, at) => ({ gateway: `gw-${from + at}`, session: 1 }));
+    const next = planEgressIp(egressIp({ order: many(0), fence: many(15_000) }), wish(), nothing);
+    expect(next.fence).toHaveLength(45_000);
+  });
+
   test.each([
     { name: 'a standby that becomes the holder', before: [A, B], after: [B, A], fence: [A] },
     { name: 'the holder alone, without its standby', before: [A, B], after: [A], fence: [B] },

@@ -65,8 +65,18 @@ function fenceOf(
   { proofs, lost }: { readonly proofs: SessionProofs; readonly lost: StatedAbove | undefined },
 ): readonly SessionRef[] {
   const entries = [...fence, ...order, ...(lost?.stating ?? [])];
-  const once = entries.filter((entry, at) => entries.findIndex((it) => sameSession(it, entry)) === at);
-  return once.filter((entry) => !proofs.isDead(entry) && !sameSession(entry, holder));
+  return eachOnce(entries).filter((entry) => !proofs.isDead(entry) && !sameSession(entry, holder));
+}
+
+/** In the order in which they come first. There may be thousands, and this is asked at each decision about each address. */
+function eachOnce(entries: readonly SessionRef[]): readonly SessionRef[] {
+  const seen = new Set<string>();
+  return entries.filter(({ gateway, session }) => {
+    const key = `${gateway}/${session}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
 }
 
 /** Agents see releases themselves; here they only keep the list short. */

@@ -3,6 +3,8 @@
  * nothing of a deleted policy is left: no EgressIP names it, and nobody may still answer for an address of it alone.
  */
 import { rangeContains } from '../../../policy/cidr.ts';
+import { RangeIndex } from '../../../policy/index/rangeIndex.ts';
+import type { Address } from '../../../policy/model.ts';
 import { FINALIZER, REBALANCE_ANNOTATION } from '../../../policy/names.ts';
 import type { Verdict } from './acceptance.ts';
 import { isReleased, namings } from './claims.ts';
@@ -12,6 +14,7 @@ import type { AddressPlan } from './planAddresses.ts';
 import { decidePolicyStatus, PORTS_EXHAUSTED, type ServedAddress } from './policyStatus.ts';
 
 export interface PolicyWrite {
+  readonly uid: string;
   readonly write: WriteEffect;
   /** To be recorded when the write is asked for. */
   readonly events: readonly ControllerEffect[];
@@ -31,15 +34,19 @@ interface Known {
 /** At most one write a policy: the rest follows when that was answered. */
 export function planPolicies(known: Known): readonly PolicyWrite[] {
   const served = servedByPolicy(known);
+  const remnants = remnantsIn(known.view);
   return known.view.policies.flatMap((object): readonly PolicyWrite[] => {
     const verdict = known.verdicts.get(object.uid);
-    const finalizers = planFinalizers(object, verdict, known);
+    const finalizers = planFinalizers(object, verdict, remnants);
     if (finalizers !== undefined)
-      return [{ write: { kind: 'write-finalizers', ...refOf(object), finalizers }, events: [] }];
+      return [
+        { uid: object.uid, write: { kind: 'write-finalizers', ...refOf(object), finalizers }, events: [] },
+      ];
     const status = decidePolicyStatus(object, { verdict, served: served.get(object.uid) ?? [] }, known);
     if (JSON.stringify(status) === JSON.stringify(object.status)) return [];
     return [
       {
+        uid: object.uid,
         write: { kind: 'write-policy-status', ...refOf(object), status },
         events: [
           ...refusalEvents(object, status),
@@ -60,23 +67,38 @@ function refOf({ kind, name, resourceVersion }: PolicyObject) {
 function planFinalizers(
   object: PolicyObject,
   verdict: Verdict | undefined,
-  { view }: Known,
+  remnants: Remnants,
 ): readonly string[] | undefined {
   const { finalizers, deleting } = object;
   const present = finalizers.includes(FINALIZER);
   if (!deleting) return verdict?.kind === 'accepted' && !present ? [...finalizers, FINALIZER] : undefined;
-  if (!present || !hasLetGo(object, view)) return undefined;
+  if (!present || !hasLetGo(object, remnants)) return undefined;
   return finalizers.filter((it) => it !== FINALIZER);
 }
 
-function hasLetGo({ uid, parsed }: PolicyObject, view: ControllerView): boolean {
+/** What EgressIPs have of policies that may be on their way out: there may be thousands of both. */
+interface Remnants {
+  /** Uids of policies that an EgressIP names. */
+  readonly named: ReadonlySet<string>;
+  /** Nobody owns them any more, and somebody may answer still. */
+  readonly unreleased: RangeIndex<Address>;
+}
+
+function remnantsIn(view: ControllerView): Remnants {
+  const egressIps = view.policies.some(({ deleting }) => deleting) ? namings(view) : [];
+  const unreleased = egressIps.filter((it) => it.policies.length === 0 && !isReleased(it));
+  return {
+    named: new Set(egressIps.flatMap(({ policies }) => policies.map(({ uid }) => uid))),
+    unreleased: new RangeIndex(
+      ({ family, value }) => ({ family, first: value, last: value }),
+      unreleased.map(({ address }) => address),
+    ),
+  };
+}
+
+function hasLetGo({ uid, parsed }: PolicyObject, { named, unreleased }: Remnants): boolean {
   const pools = parsed.kind === 'ok' ? parsed.value.pools : [];
-  for (const egressIp of namings(view)) {
-    if (egressIp.policies.some((owner) => owner.uid === uid)) return false;
-    const ours = pools.some(({ range }) => rangeContains(range, egressIp.address));
-    if (ours && egressIp.policies.length === 0 && !isReleased(egressIp)) return false;
-  }
-  return true;
+  return !named.has(uid) && !pools.some(({ range }) => unreleased.overlaps(range));
 }
 
 /** Addresses that name the policy, in the order of its pools. */

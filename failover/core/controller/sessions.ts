@@ -7,6 +7,7 @@
  * voters (core/ownership) and for the Lease itself, once it was closed or has a later session.
  */
 import type { SessionRef } from '../egressIp.ts';
+import { earliest } from '../ownership/earlier.ts';
 
 /** A gateway's Lease as the API server holds it. */
 export interface GatewayLease {
@@ -64,7 +65,7 @@ export function nextDeadlineMs(state: SessionsState, nowMs: number): number | un
     .filter(({ lease }) => lease.holding)
     .map(deadlineMs)
     .filter((deadline) => deadline > nowMs);
-  return deadlines.length === 0 ? undefined : Math.min(...deadlines);
+  return earliest(deadlines);
 }
 
 function deadlineMs({ lease, unchangedSinceMs }: WatchedLease): number {

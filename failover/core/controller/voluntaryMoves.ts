@@ -10,6 +10,7 @@
  * Only what is settled moves, and only from gateways that are fit: those that are to leave have a turn of their own. At
  * most VOLUNTARY_MOVES_PER_MINUTE are begun in any minute; a failover is none of them and never waits.
  */
+import { earliest } from '../ownership/earlier.ts';
 import type { AddressFacts } from './addressFacts.ts';
 import type { ControllerView } from './controllerView.ts';
 import { compareText, fillOf, type Gateway, type Load } from './gatewayRank.ts';
@@ -111,7 +112,7 @@ export function decideVoluntaryMoves(addresses: readonly AddressFacts[], known: 
   return {
     moves,
     uneven: new Set(uneven.flatMap((address) => ownersAsking(address, known))),
-    wakeMs: wakes.length === 0 ? undefined : Math.min(...wakes),
+    wakeMs: earliest(wakes),
   };
 }
 

@@ -3,6 +3,7 @@
  * answer that was lost, or that says somebody else wrote first, is followed by a read before the next write. An object
  * that vanished from the watch while a request about it was under way is read anew, so a late answer never brings it back.
  */
+import { earliest } from '../ownership/earlier.ts';
 
 type Entry =
   | { readonly kind: 'writing' | 'reading'; readonly overtaken: boolean }
@@ -82,6 +83,5 @@ export function wakeRested(
 }
 
 export function nextWakeMs(ledger: WriteLedger): number | undefined {
-  const times = [...ledger.values()].flatMap((entry) => (entry.kind === 'resting' ? [entry.untilMs] : []));
-  return times.length === 0 ? undefined : Math.min(...times);
+  return earliest([...ledger.values()].map((it) => (it.kind === 'resting' ? it.untilMs : undefined)));
 }
