@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ensureBaseImages } from './baseImages.ts';
+import { buildArguments, type Provenance } from './imageLabels.ts';
 import {
   buildah,
   contentKey,
@@ -40,23 +41,29 @@ const INPUTS = [
   ],
   ...['policy', 'kube', 'runtime', 'certs', 'webhook', 'failover', 'cli'],
 ];
-/** Throws ClusterError that names the step and carries the end of its log. */
-export async function buildImage(options: { readonly onProgress?: Progress } = {}): Promise<BuiltImage> {
+/**
+ * Throws ClusterError that names the step and carries the end of its log.
+ * @param options.provenance what the image says of where it is from; tests need none, and so no build for each commit
+ */
+export async function buildImage(
+  options: { readonly onProgress?: Progress; readonly provenance?: Provenance } = {},
+): Promise<BuiltImage> {
   const onProgress = options.onProgress ?? (() => undefined);
   await mkdir(imageFolder(), { recursive: true });
   const bases = await ensureBaseImages(onProgress);
   const inputs = INPUTS.map((input) => path.join(REPOSITORY, input));
-  const key = contentKey(inputs, bases, (file) => !file.endsWith('.test.ts'));
+  const labels = options.provenance === undefined ? [] : buildArguments(options.provenance);
+  const key = contentKey(inputs, [bases, ...labels].join(' '), (file) => !file.endsWith('.test.ts'));
   const ociTarPath = path.join(imageFolder(), `sallyport-${key}.tar`);
-  if (!existsSync(ociTarPath)) await build(ociTarPath, onProgress);
+  if (!existsSync(ociTarPath)) await build(ociTarPath, labels, onProgress);
   return { ociTarPath, reference: PRODUCT_IMAGE };
 }
 
-async function build(destination: string, onProgress: Progress): Promise<void> {
+async function build(destination: string, labels: readonly string[], onProgress: Progress): Promise<void> {
   const scratch = await mkdtemp(path.join(imageFolder(), 'making-'));
   try {
     onProgress('building the image');
-    await buildStages(scratch, ['--layers', '--tag', PRODUCT_IMAGE]);
+    await buildStages(scratch, ['--layers', ...labels, '--tag', PRODUCT_IMAGE]);
     onProgress('writing the image');
     const partial = path.join(scratch, 'image.tar');
     await buildah('writing the image', [

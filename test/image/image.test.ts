@@ -5,10 +5,11 @@ import path from 'node:path';
 import { Ajv } from 'ajv';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildImage, buildStages } from './buildImage.ts';
+import { buildArguments } from './imageLabels.ts';
 import { buildah } from './imageStore.ts';
 import { type Image, type ImageFile, readImage } from './readImage.ts';
 
-const LABELS = { VERSION: '1.2.3', REVISION: '0123abc', SOURCE: 'https://git.example.com/sallyport' };
+const FROM = { version: '1.2.3', revision: '0123abc', source: 'https://git.example.com/sallyport' };
 const REFERENCE = 'sallyport.test/sallyport:labelled';
 const BILL = 'app/sbom.cdx.json';
 const BUILD_TIMEOUT_MS = 900_000;
@@ -139,8 +140,7 @@ test('its bill of materials is CycloneDX and names what the files came from', as
 
 /** From nothing but the base images. */
 async function makeLabelled(name: string): Promise<Image> {
-  const labels = Object.entries(LABELS).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]);
-  await buildStages(scratch, ['--layers', '--no-cache', ...labels, '--tag', REFERENCE]);
+  await buildStages(scratch, ['--layers', '--no-cache', ...buildArguments(FROM), '--tag', REFERENCE]);
   const tar = path.join(scratch, `${name}.tar`);
   await buildah('writing the image', ['push', '--quiet', REFERENCE, `oci-archive:${tar}`]);
   await buildah('removing the image', ['rmi', REFERENCE]);
@@ -162,9 +162,9 @@ test(
       'org.opencontainers.image.title': 'Sallyport',
       'org.opencontainers.image.description': expect.stringContaining('gateway'),
       'org.opencontainers.image.licenses': 'Apache-2.0',
-      'org.opencontainers.image.version': LABELS.VERSION,
-      'org.opencontainers.image.revision': LABELS.REVISION,
-      'org.opencontainers.image.source': LABELS.SOURCE,
+      'org.opencontainers.image.version': FROM.version,
+      'org.opencontainers.image.revision': FROM.revision,
+      'org.opencontainers.image.source': FROM.source,
     });
   },
   BUILD_TIMEOUT_MS,
