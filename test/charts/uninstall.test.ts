@@ -16,6 +16,7 @@ import { runCommand } from '../cluster/command.ts';
 import { ensureHelm4 } from '../cluster/toolchain.ts';
 import { type ApiServer, startApiServer } from '../contract/apiServer.ts';
 import { runKubectl } from '../contract/runKubectl.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { CHART, helmTemplate, parseManifests } from './renderChart.ts';
 
 const NAMESPACE = 'net';
@@ -89,14 +90,8 @@ const agentPod = (node: string) => ({
   },
 });
 const policy = (name: string, finalizers: readonly string[]) => ({
-  apiVersion: 'sallyport.dev/v1alpha1',
-  kind: 'EgressPolicy',
+  ...egressPolicy(name, [{ cidr: '203.0.113.10/32' }]),
   metadata: { name, finalizers },
-  spec: {
-    selectors: [{ matchLabels: { app: name } }],
-    destinationCIDRs: ['0.0.0.0/0'],
-    egressGateway: { ippools: [{ cidr: '203.0.113.10/32' }] },
-  },
 });
 
 const MADE = [

@@ -3,7 +3,7 @@
  * 203.0.113.0/24 and 2001:db8:1::/64 on its link, and a stored policy `taken` with 203.0.113.200/30.
  */
 import type { ViolationCode } from '../../policy/model.ts';
-import { egressPolicy } from './webhookProgram.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 
 /**
  * Who refuses it. `nobody`; `schema`: the API server by itself, and the webhook with this code too; `webhook`: the API

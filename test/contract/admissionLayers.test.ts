@@ -15,12 +15,12 @@ import {
 } from '../../policy/names.ts';
 import { DEFINITIONS, renderCrd } from '../../policy/schema/crds.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { CORPUS, type CorpusCase, TAKEN } from './admissionCorpus.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import {
   createConfigurations,
   createGateway,
-  egressPolicy,
   must,
   startWebhookProgram,
   type WebhookProgram,

@@ -17,13 +17,13 @@ import {
 } from '../../policy/names.ts';
 import { DEFINITIONS, renderCrd } from '../../policy/schema/crds.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { freePort } from '../lab/freePort.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import { createLaggingAccess, type LaggingAccess } from './laggingAccess.ts';
 import {
   createConfigurations,
   createGateway,
-  egressPolicy,
   HOST,
   must,
   NAMESPACE,

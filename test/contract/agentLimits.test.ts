@@ -19,9 +19,10 @@ import {
   GATEWAY_NODE,
 } from '../../policy/names.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import { AGENT, clientWith, installChart, NAMESPACE, token, tokenOnNode } from './installedChart.ts';
-import { egressPolicy, must } from './webhookProgram.ts';
+import { must } from './webhookProgram.ts';
 
 const REPORTS = collectionPath(GATEWAY_NODE);
 const EGRESS_IPS = collectionPath(EGRESS_IP);

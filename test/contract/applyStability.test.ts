@@ -11,12 +11,12 @@ import {
 import { DEFINITIONS, renderCrd } from '../../policy/schema/crds.ts';
 import { DEFAULTS } from '../../policy/setDefaults.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import { runKubectl } from './runKubectl.ts';
 import {
   createConfigurations,
   createGateway,
-  egressPolicy,
   must,
   startWebhookProgram,
   type WebhookProgram,

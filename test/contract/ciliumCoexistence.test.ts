@@ -6,13 +6,13 @@ import type { KubeClient } from '../../kube/kubeClient.ts';
 import { createRestClient } from '../../kube/restClient.ts';
 import { collectionPath, EGRESS_POLICY, GATEWAY_NODE } from '../../policy/names.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import { CILIUM_V2_CRD } from './ciliumV2Crd.ts';
 import { runKubectl } from './runKubectl.ts';
 import {
   createConfigurations,
   createGateway,
-  egressPolicy,
   must,
   startWebhookProgram,
   type WebhookProgram,

@@ -9,6 +9,7 @@ import { createRestClient } from '../../kube/restClient.ts';
 import { collectionPath, EGRESS_IP, EGRESS_POLICY, GATEWAY_NODE } from '../../policy/names.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
 import { collectOutput, type Ended } from '../lab/collectOutput.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -79,18 +80,7 @@ async function read(objectPath: string) {
   };
 }
 
-function policy(name: string, cidr: string) {
-  return {
-    apiVersion: 'sallyport.dev/v1alpha1',
-    kind: 'EgressPolicy',
-    metadata: { name },
-    spec: {
-      selectors: [{ matchLabels: { app: name } }],
-      destinationCIDRs: ['0.0.0.0/0'],
-      egressGateway: { ippools: [{ cidr }] },
-    },
-  };
-}
+const policy = (name: string, cidr: string) => egressPolicy(name, [{ cidr }]);
 
 async function joinGateway(name: string, address: string): Promise<void> {
   const labels = { 'sallyport.dev/gateway': '' };

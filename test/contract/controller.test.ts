@@ -1,5 +1,5 @@
 /** The controller's runner against a real kube-apiserver: its writes are accepted, swap by version, and read back the same. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createControllerMetrics } from '../../failover/io/controllerMetrics.ts';
@@ -19,9 +19,10 @@ import {
 } from '../../policy/names.ts';
 import { createLogger } from '../../runtime/logger.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
+import { startControllerProgram } from './controllerProgram.ts';
 
-const PROGRAM = path.resolve(import.meta.dirname, '../../failover/controller.ts');
 const CRDS = path.resolve(import.meta.dirname, '../../charts/sallyport/files/crds');
 const NAMESPACE = 'sallyport-system';
 const IP = '203.0.113.10';
@@ -179,18 +180,7 @@ const until = (what: string, holds: () => Promise<boolean>): Promise<unknown> =>
 test('a policy is placed, announced, followed when a standby takes over, and let go when it is deleted', async () => {
   for (const name of ['gw-1', 'gw-2']) await joinGateway(name);
   runner = startRunner();
-  expectOk(
-    await client.create(POLICIES, {
-      apiVersion: 'sallyport.dev/v1alpha1',
-      kind: 'EgressPolicy',
-      metadata: { name: 'p' },
-      spec: {
-        selectors: [{ matchLabels: { app: 'my-app' } }],
-        destinationCIDRs: ['0.0.0.0/0'],
-        egressGateway: { ippools: [{ cidr: `${IP}/32` }] },
-      },
-    }),
-  );
+  expectOk(await client.create(POLICIES, egressPolicy('p', [{ cidr: `${IP}/32` }])));
   await until(
     'the address is assigned',
     async () => (await read(`${EGRESS_IPS}/${IP}`))?.spec.order.length === 2,
@@ -259,31 +249,14 @@ test('a policy is placed, announced, followed when a standby takes over, and let
 }, 120_000);
 
 test('the program leads, says that it is ready, and releases its Lease on SIGTERM', async () => {
-  const env = {
-    ...process.env,
-    KUBECONFIG: server.kubeconfigPath,
-    POD_NAME: 'pod-1',
-    SALLYPORT_NAMESPACE: NAMESPACE,
-    METRICS_PORT: '0',
-  };
-  const child = spawn(process.execPath, [PROGRAM], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const program = await startControllerProgram(server, 'pod-1', { SALLYPORT_NAMESPACE: NAMESPACE });
   try {
-    let log = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      log += chunk.toString();
-    });
-    const port = await waitUntil('its port', async () => /"watching".*"port":(\d+)/.exec(log)?.[1]);
-    await until('it is ready', async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok);
-    await until('it leads', async () => {
-      const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-      return metrics.includes('sallyport_controller_leader 1');
-    });
-    child.kill('SIGTERM');
-    expect(await exited).toBe(0);
+    await until('it is ready', program.isReady);
+    await until('it leads', program.leads);
+    expect(await program.end('SIGTERM')).toBe(0);
     const released = parseLease(expectOk(await client.get(leasePath(NAMESPACE, CONTROLLER_LEASE))));
     expect(released?.holder).toBe('');
   } finally {
-    child.kill('SIGKILL');
+    await program.end('SIGKILL');
   }
 }, 60_000);

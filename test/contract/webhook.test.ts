@@ -11,6 +11,7 @@ import {
   EGRESS_POLICY,
   GATEWAY_NODE,
 } from '../../policy/names.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import {
   createGateway,
@@ -123,16 +124,12 @@ async function waitUntilInForce(): Promise<void> {
 }
 
 function policy(name: string, cidrs: readonly string[]): string {
-  return JSON.stringify({
-    apiVersion: 'sallyport.dev/v1alpha1',
-    kind: 'EgressPolicy',
-    metadata: { name },
-    spec: {
-      selectors: [{ matchLabels: { app: name } }],
-      destinationCIDRs: ['0.0.0.0/0'],
-      egressGateway: { ippools: cidrs.map((cidr) => ({ cidr })) },
-    },
-  });
+  return JSON.stringify(
+    egressPolicy(
+      name,
+      cidrs.map((cidr) => ({ cidr })),
+    ),
+  );
 }
 const apply = (manifest: string) => kubectl(['apply', '-f', '-'], manifest);
 

@@ -11,7 +11,9 @@ import {
   GATEWAY_NODE,
 } from '../../policy/names.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 import { freePort } from '../lab/freePort.ts';
+import { type MemoryLimit, wrapped } from '../lab/memoryLimit.ts';
 import type { ApiServer } from './apiServer.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -36,10 +38,12 @@ export async function startWebhookProgram(
   podName: string,
   /** Environment beside the usual, or in its place. */
   settings: Readonly<Record<string, string>> = {},
+  limit?: MemoryLimit,
 ): Promise<WebhookProgram> {
   const port = await freePort();
   let log = '';
-  const child = spawn(process.execPath, [path.join(ROOT, 'webhook/main.ts')], {
+  const { command, args } = wrapped(limit, process.execPath, [path.join(ROOT, 'webhook/main.ts')]);
+  const child = spawn(command, args, {
     env: {
       PATH: process.env.PATH,
       KUBECONFIG: kubeconfigPath,
@@ -168,23 +172,4 @@ export async function waitUntilInForce(client: KubeClient): Promise<void> {
     },
     { timeoutMs: IN_FORCE_MS },
   );
-}
-
-export function egressPolicy(
-  name: string,
-  ippools: readonly object[],
-  spec: object = {},
-  gateway: object = {},
-) {
-  return {
-    apiVersion: 'sallyport.dev/v1alpha1',
-    kind: 'EgressPolicy',
-    metadata: { name },
-    spec: {
-      selectors: [{ matchLabels: { app: name } }],
-      destinationCIDRs: ['0.0.0.0/0'],
-      egressGateway: { ippools, ...gateway },
-      ...spec,
-    },
-  };
 }

@@ -9,6 +9,7 @@ import { createSnapshot } from '../../webhook/core/snapshot.ts';
 import type { FactsState } from '../../webhook/io/facts.ts';
 import { createWebhookMetrics } from '../../webhook/io/metrics.ts';
 import { createWebhookServer, type ServerLimits } from '../../webhook/io/server.ts';
+import { egressPolicy } from './egressPolicy.ts';
 
 /** The name that certificates carry. */
 export const SERVER_NAME = 'sallyport-webhook';
@@ -147,16 +148,7 @@ export function createReview(uid: string, cidr = '203.0.113.10/32') {
       uid,
       kind: { group: 'sallyport.dev', version: 'v1alpha1', kind: 'EgressPolicy' },
       operation: 'CREATE',
-      object: {
-        apiVersion: 'sallyport.dev/v1alpha1',
-        kind: 'EgressPolicy',
-        metadata: { name: 'a' },
-        spec: {
-          selectors: [{ matchLabels: { app: 'a' } }],
-          destinationCIDRs: ['0.0.0.0/0'],
-          egressGateway: { ippools: [{ cidr }] },
-        },
-      },
+      object: egressPolicy('a', [{ cidr }]),
     },
   };
 }

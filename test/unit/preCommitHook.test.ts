@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { egressPolicy } from '../lab/egressPolicy.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
@@ -65,16 +66,7 @@ function git(...words: readonly string[]): string {
 }
 
 function write(name: string, cidr: string): void {
-  const policy = {
-    apiVersion: 'sallyport.dev/v1alpha1',
-    kind: 'EgressPolicy',
-    metadata: { name },
-    spec: {
-      selectors: [{ matchLabels: { app: name } }],
-      destinationCIDRs: ['0.0.0.0/0'],
-      egressGateway: { ippools: [{ cidr }] },
-    },
-  };
+  const policy = egressPolicy(name, [{ cidr }]);
   writeFileSync(path.join(repository, `policies/${name}.yaml`), JSON.stringify(policy));
 }
 
