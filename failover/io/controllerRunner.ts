@@ -1,6 +1,7 @@
 /**
  * Carries out what the controller's core asks for and reports each answer back. Observations are absorbed as they come
- * and decided upon once a turn of the event loop, so a burst of events costs one decision. Nothing here decides.
+ * and decided upon once a turn of the event loop or less often (decisionPace.ts), so a burst of events costs one decision.
+ * Nothing here decides.
  *
  * Every write asks first whether we still lead: a leader that was paused must not write after it woke up. What slips
  * through all the same is a compare-and-swap and hits a version that moved on.
@@ -29,6 +30,7 @@ import { portsTakenRatio } from '../core/controller/portBlocks.ts';
 import { controllerSources, startControllerCaches } from './controllerCaches.ts';
 import type { ControllerMetrics } from './controllerMetrics.ts';
 import { createControllerWrites } from './controllerWrites.ts';
+import { createDecisionPace } from './decisionPace.ts';
 
 /** Between two questions whether the API server is back. */
 const PROBE_MS = 500;
@@ -67,7 +69,6 @@ export function startControllerRunner(options: ControllerRunnerOptions): Control
   const writes = createControllerWrites({ client, sources, logger });
   let state: ControllerState = initialController();
   const underWay = new Set<Promise<void>>();
-  let scheduled = false;
   let stopped = false;
   let wakeTimer: NodeJS.Timeout | undefined;
   let probeTimer: NodeJS.Timeout | undefined;
@@ -77,16 +78,17 @@ export function startControllerRunner(options: ControllerRunnerOptions): Control
     const absorbed = absorb(state, event, options.now());
     state = absorbed.state;
     for (const effect of absorbed.effects) perform(effect);
-    if (scheduled || absorbed.quiet) return;
-    scheduled = true;
-    setImmediate(() => {
-      scheduled = false;
-      if (stopped) return;
+    if (!absorbed.quiet) pace.ask();
+  };
+
+  const pace = createDecisionPace(
+    () => {
       const decided = decideController(state, { settings, now: options.now() });
       state = decided.state;
       for (const effect of decided.effects) perform(effect);
-    });
-  };
+    },
+    () => options.now().monotonicMs,
+  );
 
   const track = (write: Promise<void>): void => {
     underWay.add(write);
@@ -145,6 +147,7 @@ export function startControllerRunner(options: ControllerRunnerOptions): Control
     agentKeys: () => listAgentKeys(state, options.now()),
     async stop() {
       stopped = true;
+      pace.stop();
       clearTimeout(wakeTimer);
       clearTimeout(probeTimer);
       await Promise.all([caches.stop(), ...underWay]);
