@@ -1,4 +1,6 @@
 /** The webhook's certificates at a real API server, with the rights that the chart gives: rotation under load, and disasters. */
+import { X509Certificate } from 'node:crypto';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type IssuedPair, issueCa, issueLeaf } from '../../certs/io/issue.ts';
 import { CERTIFICATES_ANNOTATION } from '../../policy/names.ts';
@@ -10,7 +12,15 @@ import {
   WEBHOOK,
 } from '../soak/certificateGround.ts';
 import { rotateBoth, type SoakReport, underLoad } from '../soak/rotateUnderLoad.ts';
-import { createConfigurations, HOST, must, NAMESPACE } from './webhookProgram.ts';
+import { installCertManagerKinds, startCertManagerStandIn } from './certManagerStandIn.ts';
+import {
+  createConfigurations,
+  HOST,
+  must,
+  NAMESPACE,
+  type WebhookProgram,
+  waitUntilInForce,
+} from './webhookProgram.ts';
 
 /** What CI has time for; `npm run soak` does it twenty times. */
 const ROTATIONS = 3;
@@ -169,5 +179,70 @@ test("a user's own Secret is followed when it changes, is never written, and the
   expectNothingLost(report);
   expect(await bundle()).toContain(second.ca.certPem.trim());
   expect(must(await ground.client.get(`${SECRETS}/ours`))).toMatchObject({ data: secretOf(second).data });
-  await program.stop();
+  await leave(program, 'other-webhook');
 }, 120_000);
+
+test('what cert-manager writes is served with the rights for that mode, and a renewal loses no review', async () => {
+  await installCertManagerKinds(ground.client);
+  const granted = await ground.grant({
+    release: 'managed',
+    values: ['webhook.certificates.mode=certManager'],
+    templates: ['certificates'],
+  });
+  const name = 'managed-webhook';
+  const certificate = `/apis/cert-manager.io/v1/namespaces/${NAMESPACE}/certificates/${name}-cert`;
+  // The API server reaches this one by another name than a Service's.
+  const dnsNames = [`${name}.${NAMESPACE}.svc`, HOST];
+  must(await ground.client.mergePatch(certificate, { spec: { dnsNames } }));
+  const certManager = startCertManagerStandIn(ground.client, NAMESPACE);
+  try {
+    const program = await ground.startProgram('managed-0', granted, {
+      ...{ CERT_MODE: 'certManager', CERT_SECRET: `${name}-cert`, WEBHOOK_SERVICE: name },
+      ...{ VALIDATING_CONFIGURATION: name, MUTATING_CONFIGURATION: name },
+    });
+    await createConfigurations(ground.client, program.port, {
+      name,
+      annotations: {
+        [CERTIFICATES_ANNOTATION]: `certManager ${NAMESPACE}/${name}-cert`,
+        'cert-manager.io/inject-ca-from': `${NAMESPACE}/${name}-cert`,
+      },
+    });
+    const serving = () => program.log().split('"serving a certificate"').length - 1;
+    expect(serving()).toBe(0);
+    await certManager.issueAll();
+    await waitUntil('the first leaf', async () => serving() === 1 || undefined);
+    const first = await certManager.secret(`${name}-cert`);
+    await waitUntilInForce(ground.client);
+    const report = await underLoad(ground, async () => {
+      await certManager.renew(`${name}-cert`);
+      await waitUntil('the renewed leaf', async () => serving() === 2 || undefined);
+    });
+    expectNothingLost(report);
+    const second = await certManager.secret(`${name}-cert`);
+    expect(second['ca.crt']).toBe(first['ca.crt']);
+    expect(await servedBy(program.port)).toBe(new X509Certificate(second['tls.crt']).fingerprint256);
+    // Neither the Secret nor a bundle is the webhook's to write: it did not try.
+    expect(program.log()).not.toContain('forbidden');
+    await leave(program, name);
+  } finally {
+    certManager.stop();
+  }
+}, 120_000);
+
+/** Nobody is asked there any more. */
+async function leave(program: WebhookProgram, configuration: string): Promise<void> {
+  for (const kind of ['validatingwebhookconfiguration', 'mutatingwebhookconfiguration'])
+    await ground.kubectl('delete', kind, configuration);
+  await program.stop();
+}
+
+/** The fingerprint of the leaf that a new connection is shown. */
+function servedBy(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: HOST, port, rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().fingerprint256);
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
+}

@@ -46,6 +46,8 @@ export interface Release {
   readonly release: string;
   /** Settings of the chart, as `--set` takes them. */
   readonly values: readonly string[];
+  /** Of the chart, beside what the rights are in. */
+  readonly templates?: readonly string[];
 }
 
 export interface CertificateGround {
@@ -133,10 +135,13 @@ function runKubectl({ binaries, kubeconfigPath }: ApiServer, args: readonly stri
   return runCommand(`kubectl ${args[0]}`, argv, { stdin });
 }
 
-/** A kubeconfig with the rights of the webhook of a release with these values. */
-async function grant(api: ApiServer, { release, values }: Release): Promise<string> {
+/** A kubeconfig with the rights of the webhook of a release with these values. What is rendered for it is applied. */
+async function grant(api: ApiServer, { release, values, templates = [] }: Release): Promise<string> {
   const sets = values.flatMap((value) => ['--set', value]);
-  const shown = ['webhook', 'webhookRbac'].flatMap((file) => ['--show-only', `templates/${file}.yaml`]);
+  const shown = ['webhook', 'webhookRbac', ...templates].flatMap((file) => [
+    '--show-only',
+    `templates/${file}.yaml`,
+  ]);
   const chart = ['template', release, path.join(ROOT, 'charts/sallyport'), '--namespace', NAMESPACE];
   const helm = [path.join(api.binaries, 'helm'), ...chart, '--kube-version', '1.37.2', ...shown, ...sets];
   const { stdout } = await runCommand('rendering the chart', helm);
