@@ -299,7 +299,8 @@ function agentView({ name, egressIps, gatewayNodes }: Gateway): AgentView {
     node: name,
     self: { node: name, address: makeAddress(4, 0n), mac: '' },
     uplink: 'eth0',
-    nodes: new Map(),
+    // Each report is of a node that is there, of which only that is asked.
+    nodes: gatewayNodes as ReadonlyMap<string, unknown> as AgentView['nodes'],
     namespaces: new Map(),
     pods: new Map(),
     policies: new Map(),

@@ -135,8 +135,9 @@ export class AgentMain {
     // A Lease that was renewed changes nothing of what is read here.
     const isNews = view !== this.#read.view || view.revision !== this.#read.revision;
     this.#read = { view, revision: view.revision };
-    // Only these two fields are read; the rest of an agent's view has no part in who answers.
-    const agentView = { egressIps: view.ips, gatewayNodes: view.nodes } as unknown as AgentView;
+    // Only these fields are read; the rest of an agent's view has no part in who answers. Each report is of a node that is there.
+    const { ips: egressIps, nodes: gatewayNodes } = view;
+    const agentView = { egressIps, gatewayNodes, nodes: gatewayNodes } as unknown as AgentView;
     if (isNews) this.#readWord(agentView);
     for (const [name, { blocksVersion }] of view.ips)
       if (this.#confirmed.get(name) !== blocksVersion) this.#apply(name, blocksVersion);
