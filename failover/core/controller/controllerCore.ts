@@ -172,6 +172,7 @@ function writeStatuses(
   { view, writes }: Pick<StatusContext, 'view' | 'writes'>,
 ): void {
   for (const { claim, action } of plans) {
+    if (writes.full) return;
     const [object, status] = [view.egressIps.get(claim.name), statuses.get(claim.name)];
     if (object === undefined || status === undefined || action === 'remove') continue;
     if (JSON.stringify(status) !== JSON.stringify(object.status))

@@ -13,13 +13,20 @@ type Entry =
 /** Object (`collection/key`) → what is under way about it. */
 export type WriteLedger = ReadonlyMap<string, Entry>;
 
-/** Writes at once: enough to move every address of a dead gateway in a few rounds, bounded for the API server. */
-export const WRITES_MAX = 32;
+/**
+ * Writes at once: enough to move every address of a dead gateway in a round or two, and as many as are answered within the pause
+ * after a long decision. The API server sees no more of them at a time than there are connections to it.
+ */
+export const WRITES_MAX = 128;
 /** After a refusal or a failed read: it may need a person, and asking faster helps nobody. */
 export const REST_MS = 2000;
 
 export function mayWrite(ledger: WriteLedger, object: string): boolean {
-  return !ledger.has(object) && underWay(ledger) < WRITES_MAX;
+  return !ledger.has(object) && !isFull(ledger);
+}
+
+export function isFull(ledger: WriteLedger): boolean {
+  return underWay(ledger) >= WRITES_MAX;
 }
 
 function underWay(ledger: WriteLedger): number {

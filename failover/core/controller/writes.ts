@@ -1,6 +1,6 @@
 /** Collects effects in the order in which they are decided. */
 import { type ControllerEffect, targetOf, type WriteEffect } from './controllerEvents.ts';
-import { becomeWriting, mayWrite, type WriteLedger } from './writeLedger.ts';
+import { becomeWriting, isFull, mayWrite, type WriteLedger } from './writeLedger.ts';
 
 /** Lets each write through only if none about its object is under way. */
 export class Writes {
@@ -9,6 +9,11 @@ export class Writes {
 
   constructor(ledger: WriteLedger) {
     this.ledger = ledger;
+  }
+
+  /** Nothing more can be asked for. */
+  get full(): boolean {
+    return isFull(this.ledger);
   }
 
   ask(effect: WriteEffect): boolean {
