@@ -42,6 +42,7 @@ export interface GatewayApi {
   readonly up: boolean;
   egressIps(): ReadonlyMap<string, EgressIp>;
   gatewayNodes(): ReadonlyMap<string, GatewayNode>;
+  nodes(): AgentView['nodes'];
   lease(gateway: string): GatewayLease | undefined;
   voterConfig(): VoterConfig;
   putLease(lease: GatewayLease): void;
@@ -66,6 +67,7 @@ interface Gateway {
   /** What it has read last. */
   egressIps: ReadonlyMap<string, EgressIp>;
   gatewayNodes: ReadonlyMap<string, GatewayNode>;
+  nodes: AgentView['nodes'];
   voters: VoterConfig;
   deaths: Deaths;
   addresses: ReadonlyMap<string, AddressState>;
@@ -103,6 +105,7 @@ export class Gateways {
       lastRenewMs: nowMs,
       egressIps: new Map(),
       gatewayNodes: new Map(),
+      nodes: new Map(),
       voters: { version: 0, sets: [] },
       deaths: NO_DEATHS,
       addresses: new Map(),
@@ -167,6 +170,7 @@ export class Gateways {
     if (reachesApi) {
       gateway.egressIps = this.#api.egressIps();
       gateway.gatewayNodes = this.#api.gatewayNodes();
+      gateway.nodes = this.#api.nodes();
       gateway.voters = this.#api.voterConfig();
     }
     if (gateway.session === 0) {
@@ -294,13 +298,12 @@ function flush(gateway: Gateway): void {
   );
 }
 
-function agentView({ name, egressIps, gatewayNodes }: Gateway): AgentView {
+function agentView({ name, egressIps, gatewayNodes, nodes }: Gateway): AgentView {
   return {
     node: name,
     self: { node: name, address: makeAddress(4, 0n), mac: '' },
     uplink: 'eth0',
-    // Each report is of a node that is there, of which only that is asked.
-    nodes: gatewayNodes as ReadonlyMap<string, unknown> as AgentView['nodes'],
+    nodes,
     namespaces: new Map(),
     pods: new Map(),
     policies: new Map(),

@@ -240,6 +240,7 @@ export class World {
       },
       egressIps: () => new Map(this.egressIps().map(({ egressIp }) => [egressIp.name, egressIp])),
       gatewayNodes: () => this.#gatewayNodes(),
+      nodes: () => this.#nodes(),
       lease: (name) => this.objects.get(`leases/${name}`) as GatewayLease | undefined,
       voterConfig: () => this.voters() ?? { version: 0, sets: [] },
       putLease: (lease) => this.#put('leases', lease.gateway, lease),
@@ -276,6 +277,11 @@ export class World {
   #remove(collection: CollectionName, key: string): void {
     this.objects.delete(`${collection}/${key}`);
     this.#inbox.push({ kind: 'removed', collection, key });
+  }
+
+  #nodes(): ReadonlyMap<string, NodeFacts> {
+    const nodes = [...this.objects].filter(([object]) => object.startsWith('nodes/'));
+    return new Map(nodes.map(([object, value]) => [object.slice('nodes/'.length), value as NodeFacts]));
   }
 
   #gatewayNodes(): ReadonlyMap<string, GatewayNode> {
