@@ -47,7 +47,7 @@ export async function startControllerProgram(
     child,
     log: () => log,
     isReady: async () => (await at('/readyz')).ok,
-    leads: async () => (await (await at('/metrics')).text()).includes('sallyport_controller_leader 1'),
+    leads: async () => /^sallyport_controller_leader 1$/m.test(await (await at('/metrics')).text()),
     end(signal) {
       child.kill(signal);
       return exited;

@@ -1,6 +1,9 @@
 /** A program under the memory limit that its pod would have: Node sizes its heap by it, and the kernel ends what goes beyond. */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { parse } from 'yaml';
+
+const VALUES = path.resolve(import.meta.dirname, '../../charts/sallyport/values.yaml');
 
 export interface CommandLine {
   readonly command: string;
@@ -41,4 +44,17 @@ export function wrapped(
   args: readonly string[],
 ): CommandLine {
   return limit?.wrap({ command, args }) ?? { command, args };
+}
+
+/** The chart's own for its Deployment. */
+export function createChartMemoryLimit(program: 'controller' | 'webhook'): MemoryLimit {
+  const { limits } = parse(readFileSync(VALUES, 'utf8'))[program].resources;
+  const [, amount, unit] = /^(\d+)(Mi|Gi)$/.exec(limits.memory) ?? [];
+  return createMemoryLimit(program, Number(amount) * (unit === 'Gi' ? 1024 : 1));
+}
+
+/** The most that a process ever had resident (VmHWM, proc_pid_status(5)). */
+export function residentPeakMiB(pid: number | undefined): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Math.round(Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1]) / 1024);
 }
