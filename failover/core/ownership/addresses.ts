@@ -22,6 +22,7 @@ import {
   isSame,
   type Knowledge,
   type OthersWord,
+  outstandingOf,
   sessionKey,
 } from './candidacy.ts';
 import { compareRights, type Outgoing, type PeerMessage, type Right } from './messages.ts';
@@ -81,7 +82,8 @@ export interface Gateway extends Knowledge {
 
 /**
  * Whose death would bring this session nearer to answering: the first that lives before it in the order, or else those of
- * the fence that did not let go. Nobody else's is worth calling: a session that is called dead never comes back.
+ * the fence that did not let go. Of an address that nobody wants any more every gateway waits for the fence: it goes, and with it
+ * its policy, when that is empty. Nobody else's is worth calling: a session that is called dead never comes back.
  */
 export function awaitedFor(
   assignment: Assignment,
@@ -89,6 +91,7 @@ export function awaitedFor(
   gateway: Knowledge,
 ): readonly SessionRef[] {
   const { order } = assignment;
+  if (order.length === 0) return outstandingOf(assignment, state, gateway);
   const index = order.findIndex((it) => isSame(it, gateway.self));
   if (index < 0) return [];
   const first = order.slice(0, index).find((it) => !isGone(it, gateway));

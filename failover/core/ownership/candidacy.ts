@@ -26,18 +26,25 @@ export interface Candidacy {
 
 /** The right that the assignment gives to this session now; undefined: none. */
 export function decideCandidacy(
-  { epoch, order, fence }: Assignment,
+  assignment: Assignment,
   others: OthersWord,
   gateway: Knowledge,
 ): Candidacy | undefined {
-  const { self } = gateway;
-  const index = order.findIndex((it) => isSame(it, self));
+  const { epoch, order } = assignment;
+  const index = order.findIndex((it) => isSame(it, gateway.self));
   if (index < 0 || !order.slice(0, index).every((it) => isGone(it, gateway))) return undefined;
-  const { heard } = others;
-  const outstanding = withHeard(fence, heard?.session).filter(
-    (it) => !isSame(it, self) && !isGone(it, gateway) && !hasLetGo(it, epoch, others),
+  return { right: { epoch, index }, outstanding: outstandingOf(assignment, others, gateway) };
+}
+
+/** Who has to be dead or to let go before anybody may use a right of the assignment. */
+export function outstandingOf(
+  { epoch, fence }: Assignment,
+  others: OthersWord,
+  gateway: Knowledge,
+): readonly SessionRef[] {
+  return withHeard(fence, others.heard?.session).filter(
+    (it) => !isSame(it, gateway.self) && !isGone(it, gateway) && !hasLetGo(it, epoch, others),
   );
-  return { right: { epoch, index }, outstanding };
 }
 
 /** For good, as seen from `epoch`: what it said to hold by a later right than it gave up it took up since. */

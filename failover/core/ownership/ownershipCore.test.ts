@@ -109,6 +109,15 @@ test('when the holder loses power, the first standby answers a promise later and
   });
 });
 
+test('a holder that dies when nobody wants its address any more is called dead all the same', () => {
+  const network = served();
+  network.kill('gw-1');
+  network.assign([assignment(2, [], [of('gw-1')])]);
+  network.run(1000);
+  expect(network.answering(IP)).toEqual([]);
+  expect(wordOfOwnership(network.state('gw-2')).dead).toEqual([of('gw-1')]);
+});
+
 test('a holder that is frozen is silent before anybody takes over, and after it thaws its session is over', () => {
   const network = served();
   network.freeze('gw-1');

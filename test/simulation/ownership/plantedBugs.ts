@@ -108,7 +108,7 @@ const HEARD = 'who was heard to answer is not asked';
 /** Stands behind every fence. */
 const UNHEARD: Edit = {
   file: CANDIDACY,
-  find: 'withHeard(fence, heard?.session)',
+  find: 'withHeard(fence, others.heard?.session)',
   replace: 'withHeard(fence, undefined)',
 };
 /** Whoever hears of a higher right lets go: what would be two answerers for long is two for a message's way. */
@@ -132,8 +132,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   patched(
     'no fence',
     CANDIDACY,
-    'const outstanding = withHeard(fence, heard?.session).filter(',
-    'const outstanding = fence.slice(0, 0).filter(',
+    'return withHeard(fence, others.heard?.session).filter(',
+    'return fence.slice(0, 0).filter(',
   ),
   patched(
     'one voter suffices',
