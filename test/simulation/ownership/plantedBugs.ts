@@ -194,7 +194,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   wrongWorld('no flush before a new session'),
   wrongWorld('blind write'),
   wrongWorld('epochs begin anew with a new object'),
-  wrongWorld('a lease that stood still proves a death'),
+  {
+    ...wrongWorld('a lease that stood still proves a death'),
+    patch: { file: ADDRESSES, edits: [UNHEARD, DEAF] },
+  },
   wrongWorld('an address is announced once'),
 ];
 
