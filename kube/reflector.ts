@@ -5,7 +5,7 @@
 import { FieldReader } from '../policy/fieldReader.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { isOlderVersion } from './core/isOlderVersion.ts';
-import { type Attempt, decideRetry } from './core/retry.ts';
+import { type Attempt, decideRetry, type Failures, NO_FAILURES } from './core/retry.ts';
 import type { KubeClient, KubeError } from './kubeClient.ts';
 import { KubeFailure } from './kubeClient.ts';
 import { errorFromStatus } from './kubeErrors.ts';
@@ -102,12 +102,13 @@ interface Place {
 async function reflect<T>(run: Run<T>): Promise<void> {
   const { path, logger, onEvent } = run.options;
   let place: Place = { version: undefined, relistAtMs: 0 };
-  let failures = 0;
+  let before: Failures = NO_FAILURES;
   while (!run.signal.aborted) {
     const { reached, error, ...attempt } = await follow(run, place);
     if (run.signal.aborted) return;
-    const retry = decideRetry(failures, attempt, run.random());
-    failures = retry.failures;
+    const retry = decideRetry(before, attempt, run.random());
+    const { failures } = retry;
+    before = retry;
     place = failures >= OUTAGE_FAILURES ? { ...reached, wasAway: true } : reached;
     if (error !== undefined) {
       onEvent({ kind: 'disconnected', error });

@@ -7,6 +7,7 @@ const failed: Attempt = { lastedMs: 0, events: 0, ending: 'failed' };
 test.each<{
   readonly name: string;
   readonly before: number;
+  readonly away?: boolean;
   readonly attempt: Attempt;
   readonly failures: number;
   readonly pauseMs: number;
@@ -49,6 +50,14 @@ test.each<{
     pauseMs: 800,
   },
   {
+    name: 'whoever refuses as soon as it is there again is asked again soon',
+    before: 4,
+    away: true,
+    attempt: failed,
+    failures: 1,
+    pauseMs: 100,
+  },
+  {
     name: 'a failure after a long life starts from the first pause',
     before: 9,
     attempt: { lastedMs: 6000, events: 0, ending: 'failed' },
@@ -76,8 +85,8 @@ test.each<{
     failures: 1,
     pauseMs: 60_000,
   },
-])('$name', ({ before, attempt, failures, pauseMs }) => {
-  expect(decideRetry(before, attempt, 0)).toEqual({ failures, pauseMs });
+])('$name', ({ before, away = false, attempt, failures, pauseMs }) => {
+  expect(decideRetry({ failures: before, away }, attempt, 0)).toMatchObject({ failures, pauseMs });
 });
 
 test('no attempt that got nowhere is repeated within 100 ms, whatever came before', () => {
@@ -88,7 +97,7 @@ test('no attempt that got nowhere is repeated within 100 ms, whatever came befor
   });
   fc.assert(
     fc.property(
-      fc.nat(100),
+      fc.record({ failures: fc.nat(100), away: fc.boolean() }),
       attempt,
       fc.double({ min: 0, max: 0.999, noNaN: true }),
       (before, it, random) => {

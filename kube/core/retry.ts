@@ -17,11 +17,19 @@ export interface Attempt {
   readonly retryAfterMs?: number;
 }
 
-export interface Retry {
+/** What is known of the attempts before. */
+export interface Failures {
   /** Attempts in a row that got nowhere; 0 after a watch that lived and was ended by the server. */
   readonly failures: number;
+  /** At the last one nobody was there. */
+  readonly away: boolean;
+}
+
+export interface Retry extends Failures {
   readonly pauseMs: number;
 }
+
+export const NO_FAILURES: Failures = { failures: 0, away: false };
 
 const BACKOFF_FIRST_MS = 200;
 const BACKOFF_MAX_MS = 30_000;
@@ -36,21 +44,25 @@ const DOUBLINGS_MAX = 16;
 
 /**
  * Where no server is, nobody is spared by long pauses, and whoever then waits for its end when there is one again acts
- * on a view as old as the outage: a gateway that does not know its rank in the newest order. Two seconds at the most.
+ * on a view as old as the outage: a gateway that does not know its rank in the newest order. Two seconds at the most. The
+ * server that is there again refuses at first, as long as it does not know the rights of its clients: that is a first
+ * failure, and none more after those of the outage.
  */
 const UNREACHABLE_FAILURES_MAX = 4;
 
 /** @param random a number in [0, 1): the pause is jittered over the upper half of its range. */
-export function decideRetry(failuresBefore: number, attempt: Attempt, random: number): Retry {
-  if (attempt.ending === 'absent') return { failures: 0, pauseMs: (ABSENT_MS / 2) * (1 + random) };
+export function decideRetry(before: Failures, attempt: Attempt, random: number): Retry {
+  const away = attempt.ending === 'unreachable';
+  if (attempt.ending === 'absent') return { failures: 0, away, pauseMs: (ABSENT_MS / 2) * (1 + random) };
   const lived = attempt.ending !== 'timeout' && attempt.lastedMs >= HEALTHY_MS;
-  if (attempt.ending === 'ended' && lived) return { failures: 0, pauseMs: 0 };
-  const failures = lived || attempt.events > 0 ? 1 : nextFailure(failuresBefore, attempt);
+  if (attempt.ending === 'ended' && lived) return { failures: 0, away, pauseMs: 0 };
+  const failures = lived || attempt.events > 0 ? 1 : nextFailure(before, away);
   const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, DOUBLINGS_MAX));
   const asked = Math.min(attempt.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS);
-  return { failures, pauseMs: Math.max(asked, (ceiling / 2) * (1 + random)) };
+  return { failures, away, pauseMs: Math.max(asked, (ceiling / 2) * (1 + random)) };
 }
 
-function nextFailure(before: number, { ending }: Attempt): number {
-  return ending === 'unreachable' ? Math.min(before + 1, UNREACHABLE_FAILURES_MAX) : before + 1;
+function nextFailure(before: Failures, away: boolean): number {
+  if (away) return Math.min(before.failures + 1, UNREACHABLE_FAILURES_MAX);
+  return before.away ? 1 : before.failures + 1;
 }
