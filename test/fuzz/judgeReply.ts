@@ -100,7 +100,8 @@ function wrongness(request: Json): Wrongness {
   if (gone !== undefined && gone !== null) return 'unjudged';
   if (operation === 'UPDATE' && isDeepStrictEqual(judged.spec, record(oldObject)?.spec)) return 'unjudged';
   const { group, version } = record(kind) ?? {};
-  if (version !== 'v1alpha1' && `${group}/${version}` === judged.apiVersion) {
+  // A list of one version would read like it.
+  if (typeof version === 'string' && version !== 'v1alpha1' && `${group}/${version}` === judged.apiVersion) {
     if (known !== 'CiliumEgressGatewayPolicy' || judged.apiVersion !== 'cilium.io/v2') return 'unjudged';
     return isWrongForCilium(judged) ? 'wrong' : 'right';
   }
