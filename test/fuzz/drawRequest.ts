@@ -102,10 +102,22 @@ export function drawRequest(draw: Draw): FuzzedRequest {
   let text = JSON.stringify(review);
   for (let change = 0; change < changes && text.length < GROWN_LENGTH; change += 1) {
     changeTree(review, draw);
-    text = JSON.stringify(review);
+    const changed = textOf(review);
+    if (changed === undefined) break;
+    text = changed;
   }
   const body = changeText(Buffer.from(text), draw);
   return { kind: 'http', path: drawPath(draw), headers: drawHeaders(draw), body };
+}
+
+/** Undefined: what is repeated within what is repeated has become more than a string can hold. */
+function textOf(review: Tree): string | undefined {
+  try {
+    return JSON.stringify(review);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 interface Tree {
