@@ -29,6 +29,7 @@ export interface LeaseHeartOptions {
 export function createLeaseHeart(options: LeaseHeartOptions): LeaseHeart {
   const { client, namespace, node } = options;
   const name = `${GATEWAY_LEASE_PREFIX}${node}`;
+  let acquired = { session: 0, time: '' };
   return {
     async read() {
       const outcome = await client.get(leasePath(namespace, name));
@@ -40,6 +41,7 @@ export function createLeaseHeart(options: LeaseHeartOptions): LeaseHeart {
     },
     async write({ session, holding, version }) {
       const now = formatMicroTime(options.wallClock());
+      if (session !== acquired.session) acquired = { session, time: now };
       const body = renderLease({
         name,
         namespace,
@@ -48,7 +50,7 @@ export function createLeaseHeart(options: LeaseHeartOptions): LeaseHeart {
         holder: holding ? `${node}/${session}` : '',
         durationSeconds: options.durationSeconds,
         renewTime: now,
-        acquireTime: now,
+        acquireTime: acquired.time,
         transitions: session,
       });
       const outcome =

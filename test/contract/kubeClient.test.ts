@@ -5,7 +5,7 @@ import { kubeconfigAccess } from '../../kube/clusterAccess.ts';
 import { createEventRecorder } from '../../kube/eventRecorder.ts';
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import { startLeaderElector } from '../../kube/leaderElector.ts';
-import { formatMicroTime, leasePath, renderLease } from '../../kube/lease.ts';
+import { formatMicroTime, leasePath, parseLease, renderLease } from '../../kube/lease.ts';
 import { startReflector } from '../../kube/reflector.ts';
 import { createRestClient } from '../../kube/restClient.ts';
 import { createLogger } from '../../runtime/logger.ts';
@@ -71,18 +71,25 @@ describe('a Lease', () => {
   });
 
   test("a gateway's heartbeat is refused once somebody else wrote its Lease", async () => {
+    let wallMs = Date.parse('2026-01-01T00:00:00Z');
     const heart = createLeaseHeart({
       client,
       namespace: 'default',
       node: 'gw-9',
       durationSeconds: 3,
-      wallClock: Date.now,
+      wallClock: () => wallMs,
     });
     expect(await heart.read()).toBe('absent');
     const opened = await heart.write({ session: 1, holding: true });
     if (opened.kind !== 'accepted') throw new Error(opened.kind);
+    wallMs += 1000;
     const beat = await heart.write({ session: 1, holding: true, version: opened.version });
     if (beat.kind !== 'accepted') throw new Error(beat.kind);
+    const renewed = expectOk(await client.get(leasePath('default', 'gateway-gw-9')));
+    expect(parseLease(renewed)).toMatchObject({
+      acquireTime: '2026-01-01T00:00:00.000000Z',
+      renewTime: '2026-01-01T00:00:01.000000Z',
+    });
     const verdict = createLeaseHeart({
       client,
       namespace: 'default',
