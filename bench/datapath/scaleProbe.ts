@@ -4,7 +4,8 @@
  * Prints one line of JSON. Arguments: the uplink, how many pods change, how many addresses move.
  */
 
-import { type AgentState, initialAgent, stepAgent } from '../../failover/core/agent/agentCore.ts';
+import { stepAgent } from '../../failover/core/agent/agentCore.ts';
+import { type AgentState, initialAgent } from '../../failover/core/agent/agentState.ts';
 import type { AgentView } from '../../failover/core/agent/agentView.ts';
 import type { KernelOutcome } from '../../failover/core/dataPlane.ts';
 import { createKernelDataPlane } from '../../failover/io/kernelDataPlane.ts';

@@ -3,13 +3,9 @@
  * between them and the ownership thread. Events are queued and stepped one at a time; nothing here decides.
  */
 import type { Logger } from '../../runtime/logger.ts';
-import {
-  type AgentEffect,
-  type AgentEvent,
-  type AgentState,
-  initialAgent,
-  stepAgent,
-} from '../core/agent/agentCore.ts';
+import type { AgentEvent } from '../core/agent/absorbAgentEvent.ts';
+import { type AgentEffect, stepAgent } from '../core/agent/agentCore.ts';
+import { type AgentState, initialAgent } from '../core/agent/agentState.ts';
 import type { AgentView } from '../core/agent/agentView.ts';
 import type { Health } from '../core/agent/health.ts';
 import {

@@ -6,14 +6,9 @@ import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
-import {
-  type AgentEffect,
-  type AgentEvent,
-  type AgentState,
-  initialAgent,
-  NO_OWNERSHIP,
-  stepAgent,
-} from './agentCore.ts';
+import type { AgentEvent } from './absorbAgentEvent.ts';
+import { type AgentEffect, stepAgent } from './agentCore.ts';
+import { type AgentState, initialAgent, NO_OWNERSHIP } from './agentState.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
 import { IDLE_BEFORE_RETURN_MS } from './portReturns.ts';
 import type { ObservedNode } from './reportNode.ts';
