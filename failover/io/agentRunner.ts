@@ -1,21 +1,8 @@
-/**
- * Carries out what the agent's core and its Lease ask for and reports each outcome back as an event; passes words
- * between them and the ownership thread. Events are queued and stepped one at a time; nothing here decides.
- */
-import type { Logger } from '../../runtime/logger.ts';
 import type { AgentEvent } from '../core/agent/absorbAgentEvent.ts';
 import { type AgentEffect, stepAgent } from '../core/agent/agentCore.ts';
 import { type AgentState, initialAgent } from '../core/agent/agentState.ts';
 import type { AgentView } from '../core/agent/agentView.ts';
 import type { Health } from '../core/agent/health.ts';
-import {
-  initialLeaseSession,
-  type LeaseSession,
-  type LeaseSessionEffect,
-  type LeaseSessionEvent,
-  leaseWakeMs,
-  stepLeaseSession,
-} from '../core/agent/leaseSession.ts';
 import { statedRights } from '../core/agent/ownershipInput.ts';
 import { PodWaits } from '../core/agent/podWaits.ts';
 import type { PortUse } from '../core/agent/portReturns.ts';
@@ -24,9 +11,9 @@ import type { DataPlane, DataPlaneCounters, NodeDataPlane } from '../core/dataPl
 import { ATTENDED_SECONDS } from '../core/dataplane/staticRuleset.ts';
 import { remember } from '../core/remember.ts';
 import type { AgentMetrics } from './agentMetrics.ts';
-import type { LeaseHeart } from './leaseHeart.ts';
+import { LeaseRunner, type LeaseRunnerOptions } from './leaseRunner.ts';
 import type { OrderJoiner } from './orderJoiner.ts';
-import type { FromOwnership, Timeless, ToOwnership } from './ownershipProtocol.ts';
+import type { FromOwnership } from './ownershipProtocol.ts';
 
 /** Between a failed kernel command or report and the next try of it. */
 const RETRY_MS = 500;
@@ -60,25 +47,17 @@ export interface AgentRunner {
   whyNotReady(): string | undefined;
 }
 
-export interface AgentRunnerOptions {
+export interface AgentRunnerOptions extends Omit<LeaseRunnerOptions, 'onClosed'> {
   readonly node: string;
   readonly dataPlane: DataPlane;
-  readonly heart: LeaseHeart;
-  readonly logger: Logger;
   readonly metrics: AgentMetrics;
   readonly observed: ObservedNode;
   /** `DataPlane.readHolders` at the start. */
   readonly recalled: ReadonlyMap<string, string>;
-  /** Time between renewals of the Lease, milliseconds. */
-  readonly renewMs: number;
   readonly report: (report: NodeReport) => void;
   readonly joiner: Pick<OrderJoiner, 'look' | 'stop'>;
-  /** To the ownership thread. */
-  readonly post: (message: ToOwnership) => void;
-  readonly boot: string;
   /** True while the node is labelled a gateway. */
   readonly isGateway: (view: AgentView) => boolean;
-  readonly monotonicMs: () => number;
 }
 
 export function startAgentRunner(options: AgentRunnerOptions): AgentRunner {
@@ -89,12 +68,9 @@ class Runner implements AgentRunner {
   readonly #options: AgentRunnerOptions;
   readonly #queue: AgentEvent[] = [];
   #state: AgentState;
-  #lease: LeaseSession | undefined;
+  readonly #lease: LeaseRunner;
   #stepping = false;
-  #leaseTimer: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
-  /** Nothing of the session answers any more: before that the Lease must not be closed, for others take that as its death. */
-  #handedOver = false;
   #podsUnseen = false;
   #applies = 0;
   readonly #attending: NodeJS.Timeout;
@@ -111,6 +87,7 @@ class Runner implements AgentRunner {
   constructor(options: AgentRunnerOptions) {
     this.#options = options;
     this.#state = initialAgent(options.observed, options.recalled);
+    this.#lease = new LeaseRunner({ ...options, onClosed: () => this.#closed?.() });
     this.#lastLookMs = options.monotonicMs();
     this.#attending = setInterval(() => this.#lookAfter(), ATTEND_MS);
   }
@@ -120,10 +97,8 @@ class Runner implements AgentRunner {
     this.#post({ kind: 'viewed', view });
     this.#podWaits.seen(this.#state.memory.planner.select(view).pods, this.#options.monotonicMs());
     this.#tellRights(view);
-    if (this.#lease !== undefined || this.#closed !== undefined || !this.#options.isGateway(view)) return;
-    const begun = initialLeaseSession({ renewMs: this.#options.renewMs, floor: highestSession(view) });
-    this.#lease = begun.state;
-    for (const effect of begun.effects) this.#performLease(effect);
+    if (this.#lease.hasBegun || this.#closed !== undefined || !this.#options.isGateway(view)) return;
+    this.#lease.begin(highestSession(view));
   }
 
   podsUnseen(unseen: boolean): void {
@@ -167,15 +142,14 @@ class Runner implements AgentRunner {
       case 'heard-holdings':
         return this.#post({ kind: 'heard', session: message.session, holdings: message.holdings });
       case 'flushed':
-        return this.#stepLease({ kind: 'flushed', ok: message.ok });
+        return this.#lease.flushed(message.ok);
       case 'keys-taken':
         return this.#post(message);
       case 'session-over':
         metrics.sessionOver(message.reason);
-        return this.#stepLease({ kind: 'over', session: message.session, floor: message.floor });
+        return this.#lease.over(message.session, message.floor);
       case 'session-closed':
-        this.#handedOver = true;
-        return this.#stepLease({ kind: 'close' });
+        return this.#lease.handedOver();
       case 'log':
         return logger[message.level](message.message, message.fields);
       case 'stats':
@@ -202,14 +176,12 @@ class Runner implements AgentRunner {
     clearInterval(this.#attending);
     void this.#options.dataPlane.leave();
     this.#options.logger.info('handing over', { holding: this.#state.ownership.holdings.length });
-    const phase = this.#lease?.phase.kind;
-    if (phase === 'open' || phase === 'rereading')
-      this.#options.post({ kind: 'event', event: { kind: 'close' } });
+    if (this.#lease.isHeld) this.#options.post({ kind: 'event', event: { kind: 'close' } });
     else this.#closed?.();
     const deadline = setTimeout(() => this.#closed?.(), STOP_DEADLINE_MS);
     await done;
     clearTimeout(deadline);
-    clearTimeout(this.#leaseTimer);
+    this.#lease.stop();
   }
 
   #lookAfter(): void {
@@ -300,51 +272,6 @@ class Runner implements AgentRunner {
     this.#applies += 1;
     this.#post({ kind: 'applied', ok: true, message: '' });
     if (isFirst) this.#attend();
-  }
-
-  #stepLease(event: Timeless<LeaseSessionEvent>): void {
-    if (this.#lease === undefined) return;
-    const step = stepLeaseSession(this.#lease, { ...event, nowMs: this.#options.monotonicMs() });
-    this.#lease = step.state;
-    for (const effect of step.effects) this.#performLease(effect);
-    const { phase } = this.#lease;
-    if (phase.kind === 'closed') return this.#closed?.();
-    // A renewal in flight was let through first.
-    if (this.#handedOver && event.kind === 'lease-written' && phase.kind === 'open')
-      return setImmediate(() => this.#stepLease({ kind: 'close' })) && undefined;
-    this.#scheduleLease();
-  }
-
-  #scheduleLease(): void {
-    clearTimeout(this.#leaseTimer);
-    const wakeMs = this.#lease === undefined ? undefined : leaseWakeMs(this.#lease);
-    if (wakeMs === undefined) return;
-    const waitMs = Math.max(0, wakeMs - this.#options.monotonicMs());
-    this.#leaseTimer = setTimeout(() => this.#stepLease({ kind: 'tick' }), Math.ceil(waitMs));
-  }
-
-  #performLease(effect: LeaseSessionEffect): void {
-    const { heart, post, boot, logger } = this.#options;
-    switch (effect.kind) {
-      case 'flush-kernel':
-        return post({ kind: 'flush' });
-      case 'read-lease':
-        void heart.read().then((lease) => this.#stepLease({ kind: 'lease-read', lease }));
-        return;
-      case 'write-lease':
-        void heart.write(effect).then((outcome) => {
-          const { session } = effect;
-          this.#stepLease({ kind: 'lease-written', session, outcome });
-        });
-        return;
-      case 'session-opened':
-        logger.info('the session is open', { session: effect.session });
-        return post({ kind: 'event', event: { kind: 'opened', session: effect.session, boot } });
-      case 'session-lost':
-        return post({ kind: 'event', event: { kind: 'lease-lost', session: effect.session } });
-      default:
-        effect satisfies never;
-    }
   }
 }
 
