@@ -110,7 +110,14 @@ export const CHAOS_ROWS: readonly ChaosRow[] = [
     moves: false,
     hits: 'several',
   },
-  { key: 'clockStepped', name: "steps of the owner's wall clock", fault: clockStepped(), ...UNMOVED },
+  // All agents are replaced before and after, for ones whose clock can be set.
+  {
+    key: 'clockStepped',
+    name: "steps of the owner's wall clock",
+    fault: clockStepped(),
+    ...UNMOVED,
+    hits: 'several',
+  },
   // A node boots, its kubelet starts the agent, the agent hears from the API: all of that is in the gap.
   {
     key: 'allGoneOneBack',
