@@ -10,7 +10,7 @@ import { installShutdown } from '../runtime/shutdown.ts';
 import { type AgentConfig, readAgentConfig } from './agentConfig.ts';
 import type { AgentView } from './core/agent/agentView.ts';
 import type { ObservedNode } from './core/agent/reportNode.ts';
-import type { FastRoutes } from './core/dataplane/fastRoutes.ts';
+import type { FamilyFastRoutes, FastRoutes } from './core/dataplane/fastRoutes.ts';
 import { TOKEN_BYTES } from './core/dataplane/kernelCommands.ts';
 import { tunnelMac } from './core/dataplane/tunnelMac.ts';
 import { startAgentCaches } from './io/agentCaches.ts';
@@ -210,7 +210,9 @@ function keepLooking(options: {
 }
 
 function describeFast(fast: FastRoutes): Readonly<Record<string, string>> {
-  return fast.kind === 'on' ? { nextHop: fast.nextHop } : { off: fast.reason };
+  const describe = (it: FamilyFastRoutes): string =>
+    it.kind === 'on' ? `by ${it.nextHop}` : `off: ${it.reason}`;
+  return { ipv4: describe(fast[4]), ipv6: describe(fast[6]) };
 }
 
 function probeHealth(

@@ -1,6 +1,13 @@
 /** What the fast path stands on: whether this kernel and this nft can do it, and where the node's routes let it lead. */
+
+import type { Family } from '../../policy/model.ts';
 import { fastPathProbe } from '../core/dataplane/fastPath.ts';
-import { decideFastRoutes, type FastRoutes } from '../core/dataplane/fastRoutes.ts';
+import {
+  decideFastRoutes,
+  type FamilyFastRoutes,
+  type FastRoutes,
+  type SeenRouting,
+} from '../core/dataplane/fastRoutes.ts';
 import { jsonObjects, readJson, runTool, type ToolRunner } from './runTool.ts';
 
 export interface FastPathGround {
@@ -13,10 +20,12 @@ export function createFastPathGround(
   runner: ToolRunner,
   {
     uplink,
+    sysctlDir,
     wanted,
     onRoutes,
   }: {
     readonly uplink: string;
+    readonly sysctlDir: string;
     readonly wanted: boolean;
     /** Hears of the routes whenever they are others than before. */
     readonly onRoutes: (routes: FastRoutes) => void;
@@ -32,9 +41,13 @@ export function createFastPathGround(
     capable: async () => (await whyNot()) === '',
     async read(uplinkMtu) {
       const reason = await whyNot();
-      const routes: FastRoutes =
-        reason === '' ? await readRoutes(runner, { uplink, uplinkMtu }) : { kind: 'off', reason };
-      const text = routes.kind === 'on' ? routes.nextHop : routes.reason;
+      const read = async (family: Family): Promise<FamilyFastRoutes> =>
+        reason === ''
+          ? readRoutes(runner, { family, uplink, uplinkMtu, sysctlDir })
+          : { kind: 'off', reason };
+      const [ipv4, ipv6] = await Promise.all([read(4), read(6)]);
+      const routes = { 4: ipv4, 6: ipv6 };
+      const text = [ipv4, ipv6].map((it) => (it.kind === 'on' ? it.nextHop : it.reason)).join(', ');
       if (text !== told) onRoutes(routes);
       told = text;
       return routes;
@@ -52,11 +65,22 @@ async function probe(runner: ToolRunner, uplink: string): Promise<string> {
 
 async function readRoutes(
   runner: ToolRunner,
-  device: { readonly uplink: string; readonly uplinkMtu: number },
-): Promise<FastRoutes> {
-  const [routes, rules] = await Promise.all([
-    readJson(runner, ['ip', '-j', '-4', 'route', 'show', 'table', 'all']),
-    readJson(runner, ['ip', '-j', '-4', 'rule', 'show']),
+  {
+    sysctlDir,
+    ...device
+  }: Pick<SeenRouting, 'family' | 'uplink' | 'uplinkMtu'> & { readonly sysctlDir: string },
+): Promise<FamilyFastRoutes> {
+  const { family, uplink, uplinkMtu } = device;
+  const [routes, rules, familyMtu] = await Promise.all([
+    readJson(runner, ['ip', '-j', `-${family}`, 'route', 'show', 'table', 'all']),
+    readJson(runner, ['ip', '-j', `-${family}`, 'rule', 'show']),
+    family === 4 ? uplinkMtu : readNumber(runner, `${sysctlDir}/ipv6/conf/${uplink}/mtu`),
   ]);
-  return decideFastRoutes({ routes: jsonObjects(routes), rules: jsonObjects(rules), ...device });
+  return decideFastRoutes({ routes: jsonObjects(routes), rules: jsonObjects(rules), familyMtu, ...device });
+}
+
+/** 0: it cannot be read, as where the node does without IPv6. */
+async function readNumber(runner: ToolRunner, file: string): Promise<number> {
+  const result = await runTool(runner, ['cat', file]);
+  return result.kind === 'done' && result.code === 0 ? Number(result.stdout) : 0;
 }

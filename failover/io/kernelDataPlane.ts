@@ -64,8 +64,8 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   let known: KnownKernel | undefined;
   // What was known before somebody else may have changed it.
   let doubted: RenderedPlan | undefined;
-  const { uplink, token, fastPath: wanted = false, onFastRoutes: onRoutes = () => undefined } = options;
-  const fastPath = createFastPathGround(runner, { uplink, wanted, onRoutes });
+  const { token, fastPath: wanted = false, onFastRoutes: onRoutes = () => undefined } = options;
+  const fastPath = createFastPathGround(runner, { ...tunnel, wanted, onRoutes });
   const { warn = () => undefined } = options;
   const flows = createFlowForgetter(runner, warn);
   const boot = createBootGate({ folder: options.stateDir ?? '', runner, nftables, warn });

@@ -1,4 +1,4 @@
-/** Tells when the node's IPv4 routes or routing rules change. */
+/** Tells when the node's routes or routing rules change, of either family. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
@@ -15,7 +15,7 @@ export function watchRoutes(
   onChange: () => void,
   warn: (message: string) => void,
 ): RoutesWatch {
-  const [file = '', ...args] = [...execPrefix, 'ip', '-4', 'monitor', 'route', 'rule'];
+  const [file = '', ...args] = [...execPrefix, 'ip', 'monitor', 'route', 'rule'];
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;

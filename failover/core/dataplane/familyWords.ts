@@ -26,6 +26,10 @@ export interface FamilyWords {
   /** The number of the family's ICMP, as a header of the family has it. */
   readonly icmpNumber: number;
   readonly quoted: readonly QuotedPacket[];
+  /** No fragment, ports right behind a header without options, and life to spare: what the fast path takes. */
+  readonly whole: string;
+  /** Not longer than this, headers included. */
+  readonly fits: (mtu: number) => string;
 }
 
 /** Quoted headers with options are left out: their port is at no known place. */
@@ -39,7 +43,11 @@ const IPV4: FamilyWords = {
   errors: 'icmp type { destination-unreachable, time-exceeded, parameter-problem } @th,64,8 0x45',
   icmpNumber: 1,
   quoted: [{ given: '', protocol: '@th,136,8', transportBit: 224 }],
+  whole: '@nh,0,8 0x45 ip frag-off & 0x3fff == 0 ip ttl > 1 ip protocol { tcp, udp, sctp }',
+  fits: (mtu) => `ip length <= ${mtu}`,
 };
+
+const IPV6_HEADER_BYTES = 40;
 
 /** Of extension headers the fragment's is known, where the fragment is the first: what is too big may be one. */
 const IPV6: FamilyWords = {
@@ -55,6 +63,9 @@ const IPV6: FamilyWords = {
     { given: '', protocol: '@th,112,8', transportBit: 384 },
     { given: '@th,112,8 44 @th,400,13 0 ', protocol: '@th,384,8', transportBit: 448 },
   ],
+  whole: 'ip6 version 6 ip6 hoplimit > 1 ip6 nexthdr { tcp, udp, sctp }',
+  // The field leaves the header out, and says 0 of what is too long for it.
+  fits: (mtu) => `ip6 length 1-${mtu - IPV6_HEADER_BYTES}`,
 };
 
 export const WORDS: Readonly<Record<Family, FamilyWords>> = { 4: IPV4, 6: IPV6 };

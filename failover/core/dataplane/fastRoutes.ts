@@ -1,16 +1,18 @@
 /**
- * Decides where the fast path may send: through the one next hop of the uplink's default route, and only what no other
- * route would take. Reads the JSON of `ip -j -4 route show table all` and `ip -j -4 rule show`. Where the node's routing
- * is more than that one picture can hold (rules by source or mark, several paths), nothing is sent the fast way.
+ * Decides where the fast path may send, for each family by itself: through the one next hop of the uplink's default route, and
+ * only what no other route would take. Reads the JSON of `ip -j route show table all` and `ip -j rule show` of the family.
+ * Where its routing is more than that one picture can hold (a choice by source or mark, several paths), nothing of it is
+ * sent the fast way.
  *
  * Everything else is a detour: hosts on the link, pods, the node's own addresses, what is no unicast. The way back asks the
  * same of the source address, which is what strict reverse-path filtering would ask.
  */
-import { formatAddress, parseAddress } from '../../../policy/address.ts';
+import { addressBits, formatAddress, parseAddress } from '../../../policy/address.ts';
 import { parseCidr } from '../../../policy/cidr.ts';
-import type { Cidr } from '../../../policy/model.ts';
+import type { Cidr, Family } from '../../../policy/model.ts';
 import { mergedRanges } from './addressRanges.ts';
-import type { Elements, ManagedName } from './kernelState.ts';
+import { BOTH_FAMILIES } from './familyWords.ts';
+import { type Elements, type ManagedName, NO_ELEMENTS, ofFamily } from './kernelState.ts';
 import { ANSWER_TABLE, TUNNEL_TABLE } from './staticRuleset.ts';
 
 /** A node with more routes is a router of its own kind: its table changes too often to be copied. */
@@ -24,46 +26,63 @@ const PLAIN_RULES: ReadonlySet<number> = new Set([
   ANSWER_TABLE.preference,
 ]);
 const PLAIN_TABLES: ReadonlySet<unknown> = new Set([undefined, 'main', 'local', 'default']);
-/** Not for the outside, whatever the routes say: this network, the node itself, its links, multicast and above. */
-const NEVER = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(cidr);
+/**
+ * Not for the outside, whatever the routes say: this network, the node itself, its links, multicast and above; of IPv6 also
+ * what only spells an address of IPv4.
+ */
+const NEVER: Readonly<Record<Family, readonly Cidr[]>> = {
+  4: ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(cidr),
+  6: ['::/80', 'fe80::/10', 'ff00::/8'].map(cidr),
+};
+const EVERYTHING: Readonly<Record<Family, Cidr>> = { 4: cidr('0.0.0.0/0'), 6: cidr('::/0') };
 
 type Json = Readonly<Record<string, unknown>>;
 
-export type FastRoutes =
+export type FastRoutes = Readonly<Record<Family, FamilyFastRoutes>>;
+
+export type FamilyFastRoutes =
   | { readonly kind: 'on'; readonly nextHop: string; readonly detours: readonly Cidr[] }
   /** The reason is for people. */
   | { readonly kind: 'off'; readonly reason: string };
 
-export function decideFastRoutes(seen: {
+export interface SeenRouting {
+  readonly family: Family;
   readonly routes: readonly Json[];
   readonly rules: readonly Json[];
   readonly uplink: string;
   readonly uplinkMtu: number;
-}): FastRoutes {
-  const { rules, uplink, uplinkMtu } = seen;
+  /** What the uplink carries of this family: of IPv6 it may have been told less. */
+  readonly familyMtu: number;
+}
+
+export function decideFastRoutes(seen: SeenRouting): FamilyFastRoutes {
+  const { family, rules, uplink, uplinkMtu, familyMtu } = seen;
   const routes = seen.routes.filter(({ table }) => PLAIN_TABLES.has(table));
   const odd = rules.find(({ priority }) => !PLAIN_RULES.has(Number(priority)));
   if (odd !== undefined) return off(`routing rule ${String(odd.priority)} may choose another way`);
   if (rules.length === 0) return off('the routing rules cannot be read');
+  if (routes.some(({ from }) => from !== undefined)) return off('a route is for some sources only');
   const defaults = routes.filter(({ dst }) => dst === 'default').toSorted((a, b) => metric(a) - metric(b));
   const [best, second] = defaults;
   if (best === undefined) return off('there is no default route');
   if (second !== undefined && metric(second) === metric(best)) return off('there are several default routes');
   if (best.dev !== uplink) return off(`the default route does not lead through ${uplink}`);
   const hop = parseAddress(String(best.gateway));
-  if (hop.kind !== 'ok' || hop.value.family !== 4) return off('the default route has no single next hop');
+  if (hop.kind !== 'ok' || hop.value.family !== family)
+    return off('the default route has no single next hop');
   if (routeMtu(best) < uplinkMtu) return off('the default route has an MTU of its own');
+  if (!(familyMtu >= uplinkMtu)) return off(`${uplink} has a smaller MTU for this family`);
   if (Array.isArray(best.flags) && best.flags.some((flag) => flag === 'dead' || flag === 'linkdown'))
     return off('the default route is down');
   const others = routes.flatMap(({ dst }) => (dst === 'default' ? [] : [String(dst)]));
-  const parsed = others.map((dst) => parseCidr(dst.includes('/') ? dst : `${dst}/32`));
+  const parsed = others.map((dst) => parseCidr(dst.includes('/') ? dst : `${dst}/${addressBits(family)}`));
   if (parsed.length > DETOURS_MAX) return off(`there are more than ${DETOURS_MAX} routes`);
   if (parsed.some(({ kind }) => kind !== 'ok')) return off('a route cannot be read');
-  const detours = [...NEVER, ...parsed.flatMap((it) => (it.kind === 'ok' ? [it.value] : []))];
+  const detours = [...NEVER[family], ...parsed.flatMap((it) => (it.kind === 'ok' ? [it.value] : []))];
   return { kind: 'on', nextHop: formatAddress(hop.value), detours };
 }
 
-function off(reason: string): FastRoutes {
+function off(reason: string): FamilyFastRoutes {
   return { kind: 'off', reason };
 }
 
@@ -82,18 +101,15 @@ function cidr(text: string): Cidr {
   return parsed.value;
 }
 
-/** Where it is off everything is a detour, so that the first chains mark nothing. */
+/** What is off has everything for a detour, so that the first chains mark nothing of it. */
 export function renderFastRoutes(fast: FastRoutes): readonly (readonly [ManagedName, Elements])[] {
-  if (fast.kind === 'off') {
+  return BOTH_FAMILIES.flatMap(({ family }) => {
+    const routes = fast[family];
+    const detours = routes.kind === 'on' ? routes.detours : [EVERYTHING[family]];
+    const nextHops = routes.kind === 'on' ? new Map([['0', routes.nextHop]]) : NO_ELEMENTS;
     return [
-      ['inet detours', new Map([[EVERYTHING, '']])],
-      ['netdev next_hops', new Map()],
-    ];
-  }
-  return [
-    ['inet detours', mergedRanges(fast.detours, 4)],
-    ['netdev next_hops', new Map([['0', fast.nextHop]])],
-  ];
+      [ofFamily('inet detours', family), mergedRanges(detours, family)],
+      [ofFamily('netdev next_hops', family), nextHops],
+    ] as const;
+  });
 }
-
-const EVERYTHING = '0.0.0.0-255.255.255.255';

@@ -31,12 +31,14 @@ export const MANAGED = {
   'inet peers6': 'typeof ip6 saddr . @th,176,48;',
   'inet egress_marks6': 'type ipv6_addr : mark;',
   'inet pods6': 'type ipv6_addr : verdict;',
+  'inet detours6': 'type ipv6_addr; flags interval;',
   'netdev tokens': TOKEN_SET,
   'netdev egress_gateways': `type ipv4_addr : mark; ${writtenByPackets(ADDRESSES_MAX)}`,
   'netdev egress_gateways6': `type ipv6_addr : mark; ${writtenByPackets(ADDRESSES_MAX)}`,
   'netdev gateway_macs': 'type mark : ether_addr;',
   'netdev node_macs': 'type mark : ether_addr;',
   'netdev next_hops': 'type mark : ipv4_addr;',
+  'netdev next_hops6': 'type mark : ipv6_addr;',
 } as const;
 export type ManagedName = keyof typeof MANAGED;
 export const MANAGED_NAMES = Object.keys(MANAGED) as readonly ManagedName[]; // Object.keys forgets the literal type.
