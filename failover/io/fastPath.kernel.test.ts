@@ -49,6 +49,8 @@ t.stderr.on('data', (d) => { if (String(d).includes('listening')) console.log('l
   return program;
 }
 
+/** Of no machine, so that the switch shows it to all. */
+const ELSEWHERE = '02:00:00:00:00:99';
 const duringIt = (work: () => void | Promise<void>): Promise<Fast> => fastDuring(fixture, work);
 
 describe.each(STACKS)('$name', (stack) => {
@@ -156,6 +158,15 @@ describe.each(STACKS)('$name', (stack) => {
     const fast = await duringIt(() => expect(echoesOut([100])).toBe('0 of 1'));
     expect(fast).toEqual(NOTHING_FAST);
     expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);
+  });
+
+  test('what a promiscuous uplink shows of others’ frames is not forwarded', async () => {
+    run('rtr', 'ip', 'neigh', 'replace', egress, 'lladdr', ELSEWHERE, 'dev', 'eth0', 'nud', 'permanent');
+    run('gw1', 'ip', 'link', 'set', 'eth0', 'promisc', 'on');
+    const fast = await duringIt(() => expect(echoesOut([100])).toBe('0 of 1'));
+    expect(fast).toEqual({ out: 1, back: 0 });
+    run('gw1', 'ip', 'link', 'set', 'eth0', 'promisc', 'off');
+    run('rtr', 'ip', 'neigh', 'del', egress, 'dev', 'eth0');
   });
 
   test('with a rule that chooses routes by more than the destination nothing goes the fast way, and after it all does', async () => {

@@ -22,6 +22,8 @@ export const FAST_COUNTERS = ['fast_out', 'fast_back'] as const;
 const TUNNEL_NEIGHBOURS: Readonly<Record<Family, string>> = { 4: '169.254.77.1', 6: 'fe80::1' };
 /** Over a narrower device the kernel carries no IPv6 at all (RFC 8200, 5). */
 const IPV6_MTU_MIN = 1280;
+/** What a promiscuous uplink shows of others' frames is nobody's business here, as in the stack. */
+const OURS = 'meta pkttype host';
 const NOT_MARKED = `meta mark & ${RETURN_FLAG} != ${RETURN_FLAG}`;
 
 export interface FastPathText {
@@ -50,7 +52,7 @@ export function fastPathText({ tunnel, uplink, uplinkMtu, tunnelMtu }: FastPathO
   }
   chain fast_back { type filter hook ingress device "${uplink}" priority 0;${each(
     ({ ip, suffix, whole, fits }) => `
-    ${ip} daddr @egress_ips${suffix} ${whole} ${fits(tunnelMtu)} ${ip} saddr != @detours${suffix} meta mark set ${ip} daddr . (th dport & 0xffc0) map @blocks${suffix} goto fast_back_to${suffix}`,
+    ${ip} daddr @egress_ips${suffix} ${OURS} ${whole} ${fits(tunnelMtu)} ${ip} saddr != @detours${suffix} meta mark set ${ip} daddr . (th dport & 0xffc0) map @blocks${suffix} goto fast_back_to${suffix}`,
   )}
   }${each(
     ({ suffix, tcpHeaderBytes }) => `
