@@ -13,7 +13,7 @@ import type { NodeDataPlane } from '../../failover/core/dataPlane.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
 import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
 import { parseAddress } from '../../policy/address.ts';
-import type { Address } from '../../policy/model.ts';
+import type { Address, Family } from '../../policy/model.ts';
 import type { LoadProgram } from './loadProgram.ts';
 
 export type GatewayKind = 'ours' | 'oursInTheStack' | 'peer';
@@ -23,8 +23,11 @@ const LAST_PORT = 65_535;
 const GATEWAY = '10.50.0.2';
 const WORKER = '10.50.0.3';
 const ROUTER = '10.50.0.1';
-const EGRESS = '10.50.1.100';
-const POD = '10.244.21.5';
+const GATEWAY6 = '2001:db8:50::2';
+const ROUTER6 = '2001:db8:50::1';
+/** The tunnel itself goes over IPv4. */
+const EGRESS: Readonly<Record<Family, string>> = { 4: '10.50.1.100', 6: '2001:db8:1::100' };
+const POD: Readonly<Record<Family, string>> = { 4: '10.244.21.5', 6: 'fd00:244:21::5' };
 const TUNNEL = { port: 4790, vni: 7777 } as const;
 /** The load has one processor, what is measured the other. */
 const LOAD_CPU = '0';
@@ -38,10 +41,15 @@ export interface Passed {
   readonly seconds: number;
 }
 
+export interface Flows {
+  /** 0: each packet is a new one. */
+  readonly flows: number;
+  readonly family: Family;
+}
+
 export interface GatewayRig {
-  /** Flows 0: each packet a new one. */
-  out(flows: number, seconds: number): Promise<Passed>;
-  back(flows: number, seconds: number): Promise<Passed>;
+  out(flows: Flows, seconds: number): Promise<Passed>;
+  back(flows: Flows, seconds: number): Promise<Passed>;
   conntrackEntries(): number;
   forgetFlows(): void;
   /** Packets by named reason; empty for the peer. */
@@ -60,20 +68,18 @@ const endpoint = (node: string, address: string) => ({
   mac: tunnelMac(addressOf(address)),
 });
 
-/** All ports of one egress IP are one worker's. */
+/** All ports of both egress IPs are one worker's. */
 const PLAN: NodeDataPlane = {
   self: endpoint('gateway', GATEWAY),
   uplink: 'dpw0',
   peers: [endpoint('worker', WORKER)],
   direct: [],
-  addresses: [
-    {
-      address: addressOf(EGRESS),
-      holder: 'gateway',
-      blocks: [{ node: 'worker', first: FIRST_PORT, last: LAST_PORT }],
-      usable: [],
-    },
-  ],
+  addresses: Object.values(EGRESS).map((egress) => ({
+    address: addressOf(egress),
+    holder: 'gateway',
+    blocks: [{ node: 'worker', first: FIRST_PORT, last: LAST_PORT }],
+    usable: [],
+  })),
   pods: [],
 };
 
@@ -113,17 +119,9 @@ async function openRig(
     throw new Error('the gateway got no thread of its own; is the kernel older than 5.12?');
   for (const thread of threads) pin(thread, GATEWAY_CPU);
   for (const thread of ownThreads(run, 'g', 'dpg0')) pin(thread, LOAD_CPU);
-  const source = kind === 'peer' ? POD : EGRESS;
+  const sources = kind === 'peer' ? POD : EGRESS;
   const workerMac = tunnelMac(addressOf(WORKER));
-  const tunnelled = [
-    WORKER,
-    GATEWAY,
-    TUNNEL.port,
-    TUNNEL.vni,
-    tunnelMac(addressOf(GATEWAY)),
-    workerMac,
-    source,
-  ];
+  const tunnelled = [WORKER, GATEWAY, TUNNEL.port, TUNNEL.vni, tunnelMac(addressOf(GATEWAY)), workerMac];
   const generator = [...prefix('g'), 'taskset', '-c', LOAD_CPU];
   const measured = async (counter: string, args: readonly (string | number)[]): Promise<Passed> => {
     const before = look(run, threads, counter);
@@ -133,8 +131,10 @@ async function openRig(
     return { packets: after.packets - before.packets, seconds: after.seconds - before.seconds };
   };
   return {
-    out: (flows, seconds) => measured('out', ['frames', 'dpg0', macs.gateway, ...tunnelled, flows, seconds]),
-    back: (flows, seconds) => measured('back', ['replies', 'dpg0', macs.gateway, EGRESS, flows, seconds]),
+    out: ({ flows, family }, seconds) =>
+      measured('out', ['frames', 'dpg0', macs.gateway, ...tunnelled, sources[family], flows, seconds]),
+    back: ({ flows, family }, seconds) =>
+      measured('back', ['replies', 'dpg0', macs.gateway, EGRESS[family], flows, seconds]),
     conntrackEntries: () => Number(run('w', ['conntrack', '-C'])),
     forgetFlows: () => void run('w', ['conntrack', '-F']),
     counters: async () => (await plane?.readCounters())?.packets ?? {},
@@ -164,10 +164,12 @@ function buildWire(
     'link set lo up',
     'link set dpw0 up',
     `addr add ${GATEWAY}/24 dev dpw0`,
-    ...[ROUTER, WORKER].map((it) => `neigh replace ${it} lladdr ${outside} dev dpw0 nud permanent`),
+    `addr add ${GATEWAY6}/64 dev dpw0 nodad`,
+    ...[ROUTER, WORKER, ROUTER6].map((it) => `neigh replace ${it} lladdr ${outside} dev dpw0 nud permanent`),
     `route add default via ${ROUTER}`,
+    `route add ::/0 via ${ROUTER6}`,
   ]);
-  run('w', ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+  run('w', ['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']);
   run('g', ['nft', '-f', '-'], SINK);
   return { gateway: macOf('w', 'dpw0'), outside };
 }
@@ -213,8 +215,9 @@ function programPeer(run: Run): void {
       `link add egress0 address ${mac} mtu 1450 type vxlan id ${TUNNEL.vni} dstport ${TUNNEL.port} local ${GATEWAY} nolearning`,
       'link set egress0 arp off up',
       'addr add 169.254.77.1/32 dev egress0',
-      `route add 10.244.0.0/16 dev egress0`,
-      `neigh replace ${POD} lladdr ${workerMac} dev egress0 nud permanent`,
+      'route add 10.244.0.0/16 dev egress0',
+      'route add fd00:244::/32 dev egress0',
+      ...Object.values(POD).map((it) => `neigh replace ${it} lladdr ${workerMac} dev egress0 nud permanent`),
       '',
     ].join('\n'),
   );
@@ -231,7 +234,12 @@ function programPeer(run: Run): void {
     udp dport ${TUNNEL.port} notrack
   }
   chain post { type nat hook postrouting priority srcnat;
-    ip saddr 10.244.0.0/16 oifname "dpw0" snat to ${EGRESS}
+    ip saddr 10.244.0.0/16 oifname "dpw0" snat to ${EGRESS[4]}
+  }
+}
+table ip6 peer {
+  chain post { type nat hook postrouting priority srcnat;
+    ip6 saddr fd00:244::/32 oifname "dpw0" snat to ${EGRESS[6]}
   }
 }
 `,

@@ -5,7 +5,7 @@
  *       gives a veth device a NAPI of its own for all that comes from it: with generic receive offload at this end, and, for
  *       the other way, without segmentation offload, which would let small packets pass it by
  *   load frames DEVICE GW_MAC OUTER_SRC OUTER_DST PORT VNI INNER_DST_MAC INNER_SRC_MAC SOURCE FLOWS SECONDS
- *       UDP datagrams of 18 bytes, already in the tunnel; FLOWS 0: each a new flow
+ *       UDP datagrams of 18 bytes, already in the tunnel; of IPv6 where SOURCE is. FLOWS 0: each a new flow
  *   load replies DEVICE GW_MAC TARGET FLOWS SECONDS
  *       what answers those, to the address that they leave with
  *   load serve ADDRESS
@@ -36,8 +36,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, PAYLOAD = 18, INNER = 20 + 8 + PAYLOAD, PORTS = 60000, FIRST_PORT = 1024, PEER_PORT = 9000 };
-/* Destinations of the benchmarking networks of RFC 2544. */
+enum { BATCH = 64, PAYLOAD = 18, PORTS = 60000, FIRST_PORT = 1024, PEER_PORT = 9000 };
+/* Destinations of the benchmarking networks of RFC 2544; of IPv6 behind the prefix of RFC 5180. */
 #define FIRST_DESTINATION 0xc6120001u
 #define DESTINATIONS 0x1fff0u
 
@@ -84,6 +84,21 @@ static void header(unsigned char *p, int length, uint32_t src, uint32_t dst) {
   *(uint16_t *)(p + 10) = checksum(p, 20);
 }
 
+static void header6(unsigned char *p, int length, const unsigned char *src, const unsigned char *dst) {
+  memset(p, 0, 40);
+  p[0] = 0x60;
+  *(uint16_t *)(p + 4) = htons(length - 40);
+  p[6] = 17;
+  p[7] = 64;
+  memcpy(p + 8, src, 16);
+  memcpy(p + 24, dst, 16);
+}
+
+static void ethertype(unsigned char *p, int six) {
+  p[0] = six ? 0x86 : 8;
+  p[1] = six ? 0xdd : 0;
+}
+
 static void udp(unsigned char *p, int sport, int dport, int length) {
   *(uint16_t *)p = htons(sport);
   *(uint16_t *)(p + 2) = htons(dport);
@@ -113,8 +128,12 @@ static void frames(char **v, int encapsulated) {
   static unsigned char buffer[BATCH][256];
   struct mmsghdr messages[BATCH];
   struct iovec parts[BATCH];
-  int s = packet_socket(v[0]), outer = encapsulated ? 20 + 8 + 8 + 14 : 0, length = 14 + outer + INNER;
-  uint32_t source = ip(v[encapsulated ? 8 : 2]);
+  const char *own = v[encapsulated ? 8 : 2];
+  int six = strchr(own, ':') != 0, head = six ? 40 : 20, inner = head + 8 + PAYLOAD;
+  int s = packet_socket(v[0]), outer = encapsulated ? 20 + 8 + 8 + 14 : 0, length = 14 + outer + inner;
+  uint32_t source = six ? 0 : ip(own);
+  unsigned char source6[16], peer6[16] = {0x20, 0x01, 0x00, 0x02};
+  if (six && inet_pton(AF_INET6, own, source6) != 1) fail(own);
   uint64_t flows = strtoull(v[encapsulated ? 9 : 3], 0, 10), sent = 0, k = 0;
   double seconds = atof(v[encapsulated ? 10 : 4]);
   memset(messages, 0, sizeof messages);
@@ -122,16 +141,16 @@ static void frames(char **v, int encapsulated) {
     unsigned char *p = buffer[i];
     mac(p, v[1]);
     p[6] = 2;
-    p[12] = 8;
+    ethertype(p + 12, six && !encapsulated);
     if (encapsulated) {
       unsigned char *o = p + 14, *x = o + 28;
-      header(o, outer + INNER, ip(v[2]), ip(v[3]));
-      udp(o + 20, 50000, atoi(v[4]), outer - 20 + INNER);
+      header(o, outer + inner, ip(v[2]), ip(v[3]));
+      udp(o + 20, 50000, atoi(v[4]), outer - 20 + inner);
       x[0] = 8;
       *(uint32_t *)(x + 4) = htonl((uint32_t)atoi(v[5]) << 8);
       mac(x + 8, v[6]);
       mac(x + 14, v[7]);
-      x[20] = 8;
+      ethertype(x + 20, six);
     }
     parts[i] = (struct iovec){p, length};
     messages[i].msg_hdr.msg_iov = &parts[i];
@@ -141,8 +160,12 @@ static void frames(char **v, int encapsulated) {
     for (int i = 0; i < BATCH; i++, k++) {
       unsigned char *p = buffer[i] + 14 + outer;
       struct flow f = flow(flows ? k % flows : k);
-      header(p, INNER, encapsulated ? source : f.peer, encapsulated ? f.peer : source);
-      udp(p + 20, encapsulated ? f.port : PEER_PORT, encapsulated ? PEER_PORT : f.port, 8 + PAYLOAD);
+      *(uint32_t *)(peer6 + 12) = htonl(f.peer);
+      if (six)
+        header6(p, inner, encapsulated ? source6 : peer6, encapsulated ? peer6 : source6);
+      else
+        header(p, inner, encapsulated ? source : f.peer, encapsulated ? f.peer : source);
+      udp(p + head, encapsulated ? f.port : PEER_PORT, encapsulated ? PEER_PORT : f.port, 8 + PAYLOAD);
     }
     int r = sendmmsg(s, messages, BATCH, 0);
     if (r > 0) sent += r;
