@@ -67,6 +67,23 @@ test('creates the Lease, leads, renews, and releases at the end', async () => {
   expect(renewals()).toBe(after);
 });
 
+test('what others put to the metadata of the Lease outlives renewals and the release, and no new Lease has it', async () => {
+  const { elector } = run('a');
+  await expect.poll(renewals).toBeGreaterThan(0);
+  const metadata = { labels: { team: 'net' }, annotations: { why: 'x' } };
+  expect((await client.mergePatch(LEASE, { metadata })).kind).toBe('ok');
+  const before = renewals();
+  await expect.poll(renewals).toBeGreaterThan(before + 3);
+  await elector.stop();
+  expect(await client.get(LEASE)).toMatchObject({ value: { metadata, spec: { holderIdentity: '' } } });
+  const next = run('b');
+  await expect.poll(() => next.changes).toEqual(['leader 2']);
+  await client.remove(LEASE);
+  await expect.poll(async () => (await stored())?.holder).toBe('b');
+  const made = await client.get(LEASE);
+  expect(made.kind === 'ok' && Object(made.value).metadata).not.toHaveProperty('labels');
+});
+
 test('a second candidate waits, and takes a released Lease in the next term', async () => {
   const first = run('a');
   await expect.poll(() => first.changes).toEqual(['leader 1']);

@@ -75,6 +75,8 @@ class Campaign {
   readonly #ended = Promise.withResolvers<void>();
   #state: ElectionState = ELECTION_START;
   #timer: NodeJS.Timeout | undefined;
+  /** The Lease as read or written last: what others put to its metadata stays. */
+  #standing: unknown;
   /** Wall minus monotonic clock when last looked at. */
   #offsetMs: number;
   /** Time in all that the monotonic clock did not see. */
@@ -150,6 +152,7 @@ class Campaign {
     const outcome = await client.get(leasePath(namespace, name));
     const absent = outcome.kind !== 'ok' && outcome.error.code === 'not-found';
     const lease = outcome.kind === 'ok' ? parseLease(outcome.value) : undefined;
+    if (outcome.kind === 'ok') this.#standing = outcome.value;
     const found = absent ? 'absent' : lease === undefined ? 'failed' : observed(lease);
     if (found === 'failed')
       logger.warn('the Lease cannot be read', { lease: name, reason: reasonOf(outcome) });
@@ -158,7 +161,7 @@ class Campaign {
 
   async #write(write: LeaseWrite): Promise<void> {
     const { client, namespace, name, logger } = this.#options;
-    const body = renderLease(this.#render(write));
+    const body = renderLease(this.#render(write), write.version === undefined ? undefined : this.#standing);
     const sentAtMs = this.#clock.monotonic();
     const skippedMs = this.#skippedMs;
     const outcome =
@@ -166,6 +169,7 @@ class Campaign {
         ? await client.create(leasePath(namespace), body)
         : await client.replace(leasePath(namespace, name), body);
     const judged = judge(outcome);
+    if (outcome.kind === 'ok') this.#standing = outcome.value;
     if (judged.kind === 'failed' || judged.kind === 'unknown')
       logger.warn('the Lease cannot be written', { lease: name, reason: reasonOf(outcome) });
     this.#noticeJump();

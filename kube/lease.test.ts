@@ -28,6 +28,27 @@ test('what is rendered is read back', () => {
   expect(leasePath('a', 'b')).toBe('/apis/coordination.k8s.io/v1/namespaces/a/leases/b');
 });
 
+test('what others put to the metadata stays, and nothing else of the object', () => {
+  const lease = parseLease({ metadata: { name: 'a', namespace: 'b', resourceVersion: '7' } });
+  if (lease === undefined) throw new Error('no Lease');
+  const foreign = {
+    labels: { team: 'net' },
+    annotations: { 'argocd.argoproj.io/tracking-id': 'x' },
+    finalizers: ['example.com/hold'],
+    ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: 'n', uid: 'u' }],
+  };
+  const over = {
+    metadata: { ...foreign, resourceVersion: '6', generation: 4, managedFields: [] },
+    spec: { holderIdentity: 'x' },
+  };
+  expect(renderLease(lease, over)).toEqual({
+    ...Object(renderLease(lease)),
+    metadata: { ...foreign, name: 'a', namespace: 'b', resourceVersion: '7' },
+  });
+  for (const nothing of [undefined, null, 'x', {}])
+    expect(renderLease(lease, nothing)).toEqual(renderLease(lease));
+});
+
 test('a Lease that nobody wrote to yet is read as held by nobody; other things are none', () => {
   expect(parseLease({ metadata: { name: 'a', namespace: 'b' } })).toMatchObject({
     holder: '',

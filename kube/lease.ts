@@ -51,13 +51,17 @@ export function parseLease(raw: unknown): LeaseRecord | undefined {
   };
 }
 
-/** With a resourceVersion the write is a compare-and-swap. */
-export function renderLease(record: LeaseRecord): unknown {
+/**
+ * With a resourceVersion the write is a compare-and-swap.
+ * @param over the object of that version: labels, annotations, finalizers and owners that somebody gave it stay
+ */
+export function renderLease(record: LeaseRecord, over?: unknown): unknown {
   const { name, namespace, uid, resourceVersion } = record;
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
     metadata: {
+      ...metadataOfOthers(over),
       name,
       namespace,
       ...(uid === '' ? {} : { uid }),
@@ -71,4 +75,13 @@ export function renderLease(record: LeaseRecord): unknown {
       renewTime: record.renewTime,
     },
   };
+}
+
+const FOREIGN_METADATA = ['labels', 'annotations', 'finalizers', 'ownerReferences'];
+
+function metadataOfOthers(object: unknown): Readonly<Record<string, unknown>> {
+  const { metadata } = Object(object) as { readonly metadata?: unknown }; // Any value's property is unknown or absent.
+  return Object.fromEntries(
+    Object.entries(Object(metadata)).filter(([name]) => FOREIGN_METADATA.includes(name)),
+  );
 }

@@ -6,7 +6,7 @@ import type { EgressIp } from './egressIp.ts';
 
 /** With a resourceVersion the write is a compare-and-swap; a new object has none. */
 export function renderEgressIp(egressIp: EgressIp): unknown {
-  const { name, uid, resourceVersion, address, epoch, home, blocksVersion } = egressIp;
+  const { name, uid, resourceVersion } = egressIp;
   return {
     apiVersion: `${SALLYPORT_GROUP}/${API_VERSION}`,
     kind: EGRESS_IP.kind,
@@ -15,21 +15,26 @@ export function renderEgressIp(egressIp: EgressIp): unknown {
       ...(uid === '' ? {} : { uid }),
       ...(resourceVersion === '' ? {} : { resourceVersion }),
     },
-    spec: {
-      address: formatAddress(address),
-      policies: egressIp.policies.map((owner) => ({ kind: owner.kind, name: owner.name, uid: owner.uid })),
-      epoch,
-      order: egressIp.order,
-      fence: egressIp.fence,
-      ...(home === undefined ? {} : { home }),
-      blocksVersion,
-      blocks: egressIp.blocks,
-      // Rounded up: a block never rests for less than it was given.
-      resting: egressIp.resting.map(({ first, last, untilMs }) => ({
-        first,
-        last,
-        until: formatTimestamp(Math.ceil(untilMs / 1000) * 1000),
-      })),
-    },
+    spec: renderEgressIpSpec(egressIp),
+  };
+}
+
+export function renderEgressIpSpec(egressIp: EgressIp): unknown {
+  const { address, epoch, home, blocksVersion } = egressIp;
+  return {
+    address: formatAddress(address),
+    policies: egressIp.policies.map((owner) => ({ kind: owner.kind, name: owner.name, uid: owner.uid })),
+    epoch,
+    order: egressIp.order,
+    fence: egressIp.fence,
+    ...(home === undefined ? {} : { home }),
+    blocksVersion,
+    blocks: egressIp.blocks,
+    // Rounded up: a block never rests for less than it was given.
+    resting: egressIp.resting.map(({ first, last, untilMs }) => ({
+      first,
+      last,
+      until: formatTimestamp(Math.ceil(untilMs / 1000) * 1000),
+    })),
   };
 }

@@ -2,8 +2,12 @@
  * Carries out the controller's writes, each as a compare-and-swap on the version it was decided on, and says what came of
  * it. A conflict, an object that is there or not there against expectation, and a lost answer are all the same: what
  * stands there has to be read.
+ *
+ * Of an object that is there only what is the controller's is replaced: labels, annotations, finalizers and owners may be
+ * somebody else's (kubectl, Argo CD), and stay.
  */
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
+import { FieldReader } from '../../policy/fieldReader.ts';
 import { collectionPath, EGRESS_IP, VOTERS_CONFIG_MAP } from '../../policy/names.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import {
@@ -14,7 +18,7 @@ import {
 } from '../core/controller/controllerEvents.ts';
 import type { CollectionName } from '../core/controller/controllerView.ts';
 import { renderEgressIpStatus, renderPolicyStatus } from '../core/controller/renderStatus.ts';
-import { renderEgressIp } from '../core/renderEgressIp.ts';
+import { renderEgressIp, renderEgressIpSpec } from '../core/renderEgressIp.ts';
 import type { Sources } from './controllerCaches.ts';
 import { VOTERS_FIELD } from './ownershipSecrets.ts';
 
@@ -53,10 +57,16 @@ export function createControllerWrites(options: {
     async write(effect) {
       const { collection, key } = targetOf(effect);
       const outcome = await send(client, sources, effect);
-      if (outcome.kind === 'ok')
-        return effect.kind === 'remove-egress-ip' || effect.kind === 'remove-gateway-node'
-          ? answered(collection, key, { kind: 'stale' })
-          : present(collection, key, outcome.value);
+      if (outcome.kind === 'ok') {
+        const removes = effect.kind === 'remove-egress-ip' || effect.kind === 'remove-gateway-node';
+        if (!removes) return present(collection, key, outcome.value);
+        if (!isDeleting(outcome.value)) return answered(collection, key, { kind: 'stale' });
+        logger.warn('an object goes when its finalizers are gone, which are not ours', {
+          collection,
+          object: key,
+        });
+        return answered(collection, key, { kind: 'failed' });
+      }
       const { code, message } = outcome.error;
       if (
         outcome.kind === 'unknown' ||
@@ -78,6 +88,11 @@ export function createControllerWrites(options: {
   };
 }
 
+/** The answer to a deletion has the object, where that waits for somebody. */
+function isDeleting(answer: unknown): boolean {
+  return new FieldReader(answer, '', []).child('metadata').has('deletionTimestamp');
+}
+
 function send(client: KubeClient, sources: Sources, effect: WriteEffect): Promise<KubeOutcome<unknown>> {
   const { collection, key } = targetOf(effect);
   const path = sources[collection].objectPath(key);
@@ -85,7 +100,10 @@ function send(client: KubeClient, sources: Sources, effect: WriteEffect): Promis
     case 'create-egress-ip':
       return client.create(collectionPath(EGRESS_IP), renderEgressIp(effect.egressIp));
     case 'replace-egress-ip':
-      return client.replace(path, renderEgressIp(effect.egressIp));
+      return putPart(client, path, {
+        resourceVersion: effect.egressIp.resourceVersion,
+        spec: renderEgressIpSpec(effect.egressIp),
+      });
     case 'remove-egress-ip': {
       const { uid, resourceVersion } = effect.egressIp;
       return client.remove(path, { uid, resourceVersion });
@@ -95,12 +113,12 @@ function send(client: KubeClient, sources: Sources, effect: WriteEffect): Promis
       return client.remove(path, { uid, resourceVersion });
     }
     case 'write-egress-ip-status':
-      return putStatus(client, path, {
+      return putPart(client, `${path}/status`, {
         resourceVersion: effect.egressIp.resourceVersion,
         status: renderEgressIpStatus(effect.status),
       });
     case 'write-policy-status':
-      return putStatus(client, path, {
+      return putPart(client, `${path}/status`, {
         resourceVersion: effect.resourceVersion,
         status: renderPolicyStatus(effect.status),
       });
@@ -115,15 +133,15 @@ function send(client: KubeClient, sources: Sources, effect: WriteEffect): Promis
   }
 }
 
-/** Replaces the whole status, so that what is not in it any more goes; a version that moved on is a conflict. */
-function putStatus(
+/** Replaces the whole spec or status, so that what is not in it any more goes; a version that moved on is a conflict. */
+function putPart(
   client: KubeClient,
   path: string,
-  { resourceVersion, status }: { readonly resourceVersion: string; readonly status: unknown },
+  { resourceVersion, ...parts }: { readonly resourceVersion: string } & Readonly<Record<string, unknown>>,
 ): Promise<KubeOutcome<unknown>> {
-  return client.jsonPatch(`${path}/status`, [
+  return client.jsonPatch(path, [
     { op: 'replace', path: '/metadata/resourceVersion', value: resourceVersion },
-    { op: 'add', path: '/status', value: status },
+    ...Object.entries(parts).map(([name, value]) => ({ op: 'add', path: `/${name}`, value })),
   ]);
 }
 
@@ -132,13 +150,13 @@ function writeVoters(
   path: string,
   { config, resourceVersion }: Extract<WriteEffect, { readonly kind: 'write-voters' }>,
 ): Promise<KubeOutcome<unknown>> {
-  const body = {
+  const data = { [VOTERS_FIELD]: JSON.stringify(config) };
+  if (resourceVersion !== '') return client.mergePatch(path, { metadata: { resourceVersion }, data });
+  const metadata = { name: VOTERS_CONFIG_MAP };
+  return client.create(path.slice(0, path.lastIndexOf('/')), {
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    metadata: { name: VOTERS_CONFIG_MAP, ...(resourceVersion === '' ? {} : { resourceVersion }) },
-    data: { [VOTERS_FIELD]: JSON.stringify(config) },
-  };
-  return resourceVersion === ''
-    ? client.create(path.slice(0, path.lastIndexOf('/')), body)
-    : client.replace(path, body);
+    metadata,
+    data,
+  });
 }

@@ -1,9 +1,10 @@
 /**
  * The gateway's Lease as its own agent sees it: read, open, heartbeat and close, each write a compare-and-swap on the
- * version read or written last. The session number stands in `leaseTransitions`; a closed Lease has no holder.
+ * version read or written last. The session number stands in `leaseTransitions`; a closed Lease has no holder. What
+ * others put to its metadata stays.
  */
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
-import { formatMicroTime, leasePath, parseLease, renderLease } from '../../kube/lease.ts';
+import { formatMicroTime, type LeaseRecord, leasePath, parseLease, renderLease } from '../../kube/lease.ts';
 import { GATEWAY_LEASE_PREFIX } from '../../policy/names.ts';
 import type { LeaseFacts, LeaseWriteOutcome } from '../core/agent/leaseSession.ts';
 
@@ -30,19 +31,22 @@ export function createLeaseHeart(options: LeaseHeartOptions): LeaseHeart {
   const { client, namespace, node } = options;
   const name = `${GATEWAY_LEASE_PREFIX}${node}`;
   let acquired = { session: 0, time: '' };
+  // As read or written last: the object of the version that is written over.
+  let standing: unknown;
   return {
     async read() {
       const outcome = await client.get(leasePath(namespace, name));
       if (outcome.kind !== 'ok') return outcome.error.code === 'not-found' ? 'absent' : 'failed';
       const lease = parseLease(outcome.value);
       if (lease === undefined) return 'failed';
+      standing = outcome.value;
       const holding = lease.holder === `${node}/${lease.transitions}`;
       return { version: lease.resourceVersion, session: lease.transitions, holding };
     },
     async write({ session, holding, version }) {
       const now = formatMicroTime(options.wallClock());
       if (session !== acquired.session) acquired = { session, time: now };
-      const body = renderLease({
+      const record: LeaseRecord = {
         name,
         namespace,
         uid: '',
@@ -52,11 +56,13 @@ export function createLeaseHeart(options: LeaseHeartOptions): LeaseHeart {
         renewTime: now,
         acquireTime: acquired.time,
         transitions: session,
-      });
+      };
+      const body = renderLease(record, version === undefined ? undefined : standing);
       const outcome =
         version === undefined
           ? await client.create(leasePath(namespace), body)
           : await client.replace(leasePath(namespace, name), body);
+      if (outcome.kind === 'ok') standing = outcome.value;
       return judge(outcome);
     },
   };

@@ -123,11 +123,17 @@ test('each agent reports of its own node, holds its Lease and names its own sess
       wallClock: Date.now,
     });
     expect(await heart.write({ session: 5, holding: true })).toMatchObject({ kind: 'accepted' });
+    // Somebody else's, which the agent neither drops nor may add.
+    const metadata = { labels: { team: 'net' }, annotations: { why: node } };
+    must(await admin.mergePatch(leasePath(NAMESPACE, `gateway-${node}`), { metadata }));
     const read = await heart.read();
     expect(read).toMatchObject({ session: 5, holding: true });
     if (typeof read === 'string') throw new Error(read);
     expect(await heart.write({ session: 5, holding: false, version: read.version })).toMatchObject({
       kind: 'accepted',
+    });
+    expect(await admin.get(leasePath(NAMESPACE, `gateway-${node}`))).toMatchObject({
+      value: { metadata, spec: { holderIdentity: '' } },
     });
     must(await join(client, self));
   }

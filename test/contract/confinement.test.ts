@@ -6,7 +6,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import { createRestClient } from '../../kube/restClient.ts';
-import { CONTROLLER_LEASE, PEER_KEY_SECRET, VOTERS_CONFIG_MAP } from '../../policy/names.ts';
+import {
+  CONTROLLER_LEASE,
+  collectionPath,
+  EGRESS_IP,
+  PEER_KEY_SECRET,
+  VOTERS_CONFIG_MAP,
+} from '../../policy/names.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
 import { type ApiServer, startApiServer } from './apiServer.ts';
 import { clientWith, installChart, NAMESPACE, token } from './installedChart.ts';
@@ -183,6 +189,18 @@ test("programs can make their own Secrets, and none that would be filled with an
       error: { code: 'not-found' },
     });
     expect(await controller.get(`${leases}/gateway-a`)).toMatchObject({ error: { code: 'forbidden' } });
+    // What it changes a part of: it may, if only it were there.
+    const part = [{ op: 'add', path: '/spec', value: {} }];
+    expect(await controller.jsonPatch(`${collectionPath(EGRESS_IP)}/203.0.113.10`, part)).toMatchObject({
+      error: { code: 'not-found' },
+    });
+    const map = (name: string): string => `/api/v1/namespaces/${NAMESPACE}/configmaps/${name}`;
+    expect(await controller.mergePatch(map(VOTERS_CONFIG_MAP), { data: {} })).toMatchObject({
+      error: { code: 'not-found' },
+    });
+    expect(await controller.mergePatch(map('kube-root-ca.crt'), { data: {} })).toMatchObject({
+      error: { code: 'forbidden' },
+    });
   } finally {
     await Promise.all([webhook.close(), controller.close()]);
   }

@@ -2,9 +2,12 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { controllerSources } from '../../failover/io/controllerCaches.ts';
 import { createControllerMetrics } from '../../failover/io/controllerMetrics.ts';
 import { type ControllerRunner, startControllerRunner } from '../../failover/io/controllerRunner.ts';
+import { createControllerWrites } from '../../failover/io/controllerWrites.ts';
 import { createLeaseHeart } from '../../failover/io/leaseHeart.ts';
+import { readVoterConfig } from '../../failover/io/ownershipSecrets.ts';
 import { createEventRecorder } from '../../kube/eventRecorder.ts';
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
 import { leasePath, parseLease } from '../../kube/lease.ts';
@@ -16,6 +19,7 @@ import {
   EGRESS_POLICY,
   FINALIZER,
   GATEWAY_NODE,
+  VOTERS_CONFIG_MAP,
 } from '../../policy/names.ts';
 import { createLogger } from '../../runtime/logger.ts';
 import { waitUntil } from '../cluster/waitUntil.ts';
@@ -28,7 +32,8 @@ const NAMESPACE = 'sallyport-system';
 const IP = '203.0.113.10';
 const EGRESS_IPS = collectionPath(EGRESS_IP);
 const POLICIES = collectionPath(EGRESS_POLICY);
-const logger = createLogger({ program: 'test', level: 'error' });
+const logged: string[] = [];
+const logger = createLogger({ program: 'test', level: 'warn', write: (line) => logged.push(line) });
 let server: ApiServer;
 let client: KubeClient;
 let runner: ControllerRunner | undefined;
@@ -69,7 +74,13 @@ function expectOk(outcome: KubeOutcome<unknown>): Wire {
 
 /** As much of an object as is looked at here. */
 interface Wire {
-  readonly metadata: { readonly resourceVersion: string; readonly finalizers?: readonly string[] };
+  readonly metadata: {
+    readonly resourceVersion: string;
+    readonly finalizers?: readonly string[];
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly deletionTimestamp?: string;
+  };
   readonly spec: {
     readonly epoch: number;
     readonly order: readonly { readonly gateway: string; readonly session: number }[];
@@ -201,6 +212,16 @@ test('a policy is placed, announced, followed when a standby takes over, and let
     { node: 'gw-1', first: 1024, last: 1535 },
   ]);
 
+  // Somebody else's, of which the controller and the gateway know nothing.
+  const foreign = { labels: { team: 'net' }, annotations: { 'argocd.argoproj.io/tracking-id': 'x' } };
+  for (const it of [
+    `${EGRESS_IPS}/${IP}`,
+    ...['gw-1', 'gw-2'].map((name) => leasePath(NAMESPACE, `gateway-${name}`)),
+  ])
+    expectOk(await client.mergePatch(it, { metadata: foreign }));
+  const finalizers = ['example.com/hold'];
+  expectOk(await client.mergePatch(`${EGRESS_IPS}/${IP}`, { metadata: { finalizers } }));
+
   // Nobody renews: the holder falls silent, which moves nothing by itself. The other one's Lease outlives the test.
   const other = first === 'gw-1' ? 'gw-2' : 'gw-1';
   const lasting = { client, namespace: NAMESPACE, node: other, durationSeconds: 3600, wallClock: Date.now };
@@ -232,6 +253,8 @@ test('a policy is placed, announced, followed when a standby takes over, and let
   });
   expect((await read(`${EGRESS_IPS}/${IP}`))?.status?.lastFailover?.reason).toBe('died');
   expect(kubectl('get', 'egressips')).toContain('Announced');
+  expect((await read(`${EGRESS_IPS}/${IP}`))?.metadata).toMatchObject({ ...foreign, finalizers });
+  expect((await read(leasePath(NAMESPACE, `gateway-${other}`)))?.metadata).toMatchObject(foreign);
 
   expectOk(await client.remove(`${POLICIES}/p`));
   await until(
@@ -245,8 +268,33 @@ test('a policy is placed, announced, followed when a standby takes over, and let
     { dead },
   );
   await until('the policy is gone', async () => (await read(`${POLICIES}/p`)) === undefined);
+  await until('the address waits for somebody else', async () =>
+    logged.some((line) => line.includes('finalizers') && line.includes(IP)),
+  );
+  expect((await read(`${EGRESS_IPS}/${IP}`))?.metadata.deletionTimestamp).toBeDefined();
+  expectOk(await client.mergePatch(`${EGRESS_IPS}/${IP}`, { metadata: { finalizers: [] } }));
   await until('the address is gone', async () => (await read(`${EGRESS_IPS}/${IP}`)) === undefined);
 }, 120_000);
+
+test('what others put to the voters’ ConfigMap outlives other voters, and an older version changes nothing', async () => {
+  const sources = controllerSources(NAMESPACE);
+  const writes = createControllerWrites({ client, sources, logger });
+  const write = async (version: number, resourceVersion: string): Promise<string> => {
+    const config = { version, sets: [[`voter-${version}`]] };
+    const event = await writes.write({ kind: 'write-voters', config, resourceVersion });
+    return event.kind === 'answered' ? event.answer.kind : event.kind;
+  };
+  const voters = sources.voters.objectPath(VOTERS_CONFIG_MAP);
+  expect(await write(1, '')).toBe('present');
+  const foreign = { metadata: { labels: { team: 'net' } }, data: { note: 'kept' } };
+  const labelled = expectOk(await client.mergePatch(voters, foreign));
+  expect(await write(2, labelled.metadata.resourceVersion)).toBe('present');
+  expect(await write(3, labelled.metadata.resourceVersion)).toBe('stale');
+  const standing = expectOk(await client.get(voters));
+  expect(standing).toMatchObject(foreign);
+  expect(readVoterConfig(standing)).toEqual({ version: 2, sets: [['voter-2']] });
+  expectOk(await client.remove(voters));
+});
 
 test('the program leads, says that it is ready, and releases its Lease on SIGTERM', async () => {
   const program = await startControllerProgram(server, 'pod-1', { SALLYPORT_NAMESPACE: NAMESPACE });
