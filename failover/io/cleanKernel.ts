@@ -6,6 +6,7 @@ import { BOOT_TABLE } from '../core/dataplane/bootRuleset.ts';
 import { GUARD, GUARD_TABLE } from '../core/dataplane/guardRuleset.ts';
 import { TABLE } from '../core/dataplane/kernelState.ts';
 import { ANSWER_TABLE, TUNNEL_DEVICE, TUNNEL_TABLE } from '../core/dataplane/staticRuleset.ts';
+import { forgetTranslated } from './forgetFlows.ts';
 import { removeTunnel } from './iproute.ts';
 import { createNftables } from './nftables.ts';
 import { jsonObjects, readJson, type ToolRunner } from './runTool.ts';
@@ -23,7 +24,18 @@ export async function cleanKernel(runner: ToolRunner): Promise<readonly string[]
       .join(''),
   );
   await removeTunnel(runner);
-  return outcome.kind === 'ok' ? findLeftovers(runner) : [`nftables: ${outcome.message}`];
+  if (outcome.kind !== 'ok') return [`nftables: ${outcome.message}`];
+  return [...(await findLeftovers(runner)), ...(await forgetConnections(runner))];
+}
+
+/** Last, for with the rules there would be new ones. */
+async function forgetConnections(runner: ToolRunner): Promise<readonly string[]> {
+  try {
+    await forgetTranslated(runner);
+    return [];
+  } catch (error) {
+    return [`connections that leave with an egress IP: ${String(error)}`];
+  }
 }
 
 /** Devices that show an egress IP, or answer for one. */

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { formatAddress } from '../../policy/address.ts';
 import type { NodeDataPlane } from '../core/dataPlane.ts';
-import { endedUnder, type Flow, parseFlow } from '../core/dataplane/endedFlows.ts';
+import { endedUnder, type Flow, parseFlow, parseTranslated } from '../core/dataplane/endedFlows.ts';
 import { runTool, type ToolRunner } from './runTool.ts';
 
 const TABLE = '/proc/net/nf_conntrack';
@@ -57,7 +57,12 @@ export function createFlowForgetter(
   const look = async (plan: NodeDataPlane): Promise<void> => {
     const beganMs = performance.now();
     try {
-      await forgetFlows(runner, await readEnded(runner, plan));
+      const isEnded = endedUnder(plan);
+      const ended = await readFlows(runner, (line) => {
+        const flow = parseFlow(line);
+        return flow !== undefined && isEnded(flow) ? flow : undefined;
+      });
+      await forgetFlows(runner, ended);
     } catch (error) {
       warn(`flows that a change of policy ended may be refused until they rest: ${String(error)}`);
     }
@@ -94,20 +99,32 @@ export function createFlowForgetter(
   };
 }
 
-async function readEnded({ execPrefix }: ToolRunner, plan: NodeDataPlane): Promise<readonly Flow[]> {
+/** All that was ever translated to an egress IP: without our rules it would go on leaving so, by any way. Rejects where it cannot. */
+export async function forgetTranslated(runner: ToolRunner): Promise<void> {
+  for (let left = true; left; ) {
+    const flows = await readFlows(runner, parseTranslated);
+    await forgetFlows(runner, flows);
+    left = flows.length === FLOWS_MAX;
+  }
+}
+
+/** @param pick of a line; undefined: not this one */
+async function readFlows(
+  { execPrefix }: ToolRunner,
+  pick: (line: string) => Flow | undefined,
+): Promise<readonly Flow[]> {
   const [file = '', ...args] = [...execPrefix, 'cat', TABLE];
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   const gone = once(child, 'close');
   gone.catch(() => undefined); // Looked at when all is read.
-  const isEnded = endedUnder(plan);
-  const ended: Flow[] = [];
+  const flows: Flow[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
-    const flow = parseFlow(line);
-    if (flow !== undefined && ended.length < FLOWS_MAX && isEnded(flow)) ended.push(flow);
+    const flow = flows.length < FLOWS_MAX ? pick(line) : undefined;
+    if (flow !== undefined) flows.push(flow);
   }
   const [code] = await gone;
   if (code !== 0) throw new Error(`${TABLE} cannot be read`);
-  return ended;
+  return flows;
 }
 
 async function forgetFlows(runner: ToolRunner, flows: readonly Flow[]): Promise<void> {

@@ -150,8 +150,8 @@ describe.each(STACKS)('$name', ({ family, egress, outside, nodes, pod }) => {
   });
 
   test('a source port of another node is dropped by the gateway and counted', async () => {
-    const others = [{ first: BLOCKS.w2, last: BLOCKS.w2 + BLOCK_PORTS - 1 }];
-    await fixture.applyAll({ holder: 'gw1', usable: others }, ['w1']);
+    // By its own plan w1 has w2's.
+    await fixture.applyAll({ holder: 'gw1', blocks: { ...BLOCKS, w1: BLOCKS.w2, w2: BLOCKS.w1 } }, ['w1']);
     const before = await fixture.counted('gw1', 'spoofed');
     expect(seen(fixture.lab, 'p1', outside)).toBe('error timeout');
     expect(await fixture.counted('gw1', 'spoofed')).toBeGreaterThan(before);

@@ -6,6 +6,7 @@
 import { formatAddress } from '../../policy/address.ts';
 import type { DataPlane, KernelOutcome, NodeDataPlane } from '../core/dataPlane.ts';
 import { diffElements, diffInPieces } from '../core/dataplane/diffElements.ts';
+import { keepsPorts } from '../core/dataplane/endedFlows.ts';
 import { type FastRoutes, renderFastRoutes } from '../core/dataplane/fastRoutes.ts';
 import { tokenElement } from '../core/dataplane/kernelCommands.ts';
 import type { KernelState } from '../core/dataplane/kernelState.ts';
@@ -127,7 +128,8 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
 
 /** No flow that could stay under one has to end under the other. */
 function leadsAlike(before: NodeDataPlane | undefined, after: NodeDataPlane): boolean {
-  return before !== undefined && before.pods === after.pods && before.direct === after.direct;
+  if (before === undefined || before.pods !== after.pods || before.direct !== after.direct) return false;
+  return keepsPorts(before, after);
 }
 
 /** An address is listed once for each number of ports that it had within the minute. */

@@ -68,6 +68,8 @@ const BOTH = [EGRESS, EGRESS6].map(address);
 export interface Wish {
   readonly holder?: NodeName;
   readonly usable?: EgressAddressPlan['usable'];
+  /** First port of each node's block; default `BLOCKS`. */
+  readonly blocks?: Readonly<Record<NodeName, number>>;
   readonly action?: PodAction;
 }
 
@@ -87,11 +89,12 @@ const everything = (family: Family): AddressRange => ({
 
 /** Every pod but p2 is selected, for every destination of both families. */
 export function planFor(node: NodeName, wish: Wish, underlay: Family = 4): NodeDataPlane {
-  const first = BLOCKS[node];
+  const { blocks: firsts = BLOCKS } = wish;
+  const first = firsts[node];
   const blocks = NODE_NAMES.map((name) => ({
     node: name,
-    first: BLOCKS[name],
-    last: BLOCKS[name] + BLOCK_PORTS - 1,
+    first: firsts[name],
+    last: firsts[name] + BLOCK_PORTS - 1,
   }));
   return {
     self: endpoint(node, underlay),

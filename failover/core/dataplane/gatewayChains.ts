@@ -5,13 +5,12 @@
 import type { FamilyWords, QuotedPacket } from './familyWords.ts';
 import { BOTH_FAMILIES } from './familyWords.ts';
 import { LOCAL_FLAG, returnMark, SELF_INDEX } from './marks.ts';
+import { GRANULE_MASK } from './portRanges.ts';
 
 /** Pings to an egress IP that are answered per second and family: enough for people and monitors, useless as a reflector. */
 const PINGS_PER_SECOND = 50;
 /** TCP, UDP and SCTP have their ports at the same place. */
 const WITH_PORTS = '{ 6, 17, 132 }';
-/** Takes a port to the first of its granule of 64. */
-const GRANULE_MASK = '0xffc0';
 /** Neighbour discovery that asks for an address, or answers for a neighbour that was asked for. */
 export const NEIGHBOUR_DISCOVERY = 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }';
 

@@ -15,6 +15,8 @@ export const MANAGED = {
   'inet direct': 'type ipv4_addr; flags interval;',
   /** Who holds which ports, by address, first and last port: what GRANULE_MAPS are filled from, and known by. */
   'inet block_ranges': 'type ipv4_addr . inet_service . inet_service : mark;',
+  /** The granules that this node has: connections that have another port end. */
+  'inet own_ports': 'type ipv4_addr . inet_service;',
   'inet senders': 'type mark . ether_addr;',
   /** What does not leave by the uplink's one next hop: fastRoutes.ts. */
   'inet detours': 'type ipv4_addr; flags interval;',
@@ -28,6 +30,7 @@ export const MANAGED = {
   'inet egress_ips6': 'type ipv6_addr;',
   'inet direct6': 'type ipv6_addr; flags interval;',
   'inet block_ranges6': 'type ipv6_addr . inet_service . inet_service : mark;',
+  'inet own_ports6': 'type ipv6_addr . inet_service;',
   'inet peers6': 'typeof ip6 saddr . @th,176,48;',
   'inet egress_marks6': 'type ipv6_addr : mark;',
   'inet pods6': 'type ipv6_addr : verdict;',

@@ -12,6 +12,12 @@ export const LOCAL_FLAG = 0x0020_0000;
 export const EGRESS_FLAG = 0x0040_0000;
 /** The index is a node's: a packet on its way back to the node that holds the port block. */
 export const RETURN_FLAG = 0x0080_0000;
+/**
+ * Of a connection, not of a packet: it was translated to an egress IP. The kernel remembers so as long as it can translate, also
+ * when nobody knows of the address any more. One bit that nobody is known to use there: not AWS' 0x80, Istio's and Cilium's low
+ * twelve, nor Calico's and Tailscale's from 16 on.
+ */
+export const TRANSLATED_FLAG = 0x1000;
 /** Indices are 1..this; 0x4000 is kube-proxy's. */
 export const INDEX_MAX = 0x3fff;
 /** This node's own index, on every node. */

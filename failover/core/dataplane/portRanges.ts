@@ -5,6 +5,8 @@
 import type { PortRange } from '../dataPlane.ts';
 
 const GRANULE_PORTS = 64;
+/** Takes a port to the first of its granule, in rules. */
+export const GRANULE_MASK = '0xffc0';
 const GRANULES = 65_536 / GRANULE_PORTS;
 
 export interface HeldRange extends PortRange {

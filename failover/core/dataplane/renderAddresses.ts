@@ -5,10 +5,10 @@ import type { EgressAddressPlan, NodeDataPlane, PortRange } from '../dataPlane.t
 import { contentHash } from './contentHash.ts';
 import { WORDS } from './familyWords.ts';
 import { ofFamily } from './kernelState.ts';
-import { egressMark, type Indices, ROUTE_FLAG, returnMark } from './marks.ts';
+import { egressMark, type Indices, ROUTE_FLAG, returnMark, SELF_INDEX } from './marks.ts';
 import { rangeKey, rangesName } from './portElements.ts';
 import { limitChain } from './portLimits.ts';
-import { heldRanges } from './portRanges.ts';
+import { granulesOf, heldRanges } from './portRanges.ts';
 import type { NamedChain, Rendered } from './rendered.ts';
 import { gatewayMark } from './tunnelMac.ts';
 
@@ -30,6 +30,8 @@ export function renderAddress({ plan, name, index, mac, isHere, nodes }: Address
   const mark = egressMark(index);
   const [chain, chains] = usable.length === 0 ? [undefined, []] : translationChains(address, usable);
   const limit = limitChain(family, usable);
+  const held = heldRanges(blocks, nodes);
+  const own = held.filter(({ holder }) => holder === SELF_INDEX).flatMap(granulesOf);
   return {
     elements: [
       [ofFamily('inet egress_ips', family), name, ''],
@@ -38,10 +40,11 @@ export function renderAddress({ plan, name, index, mac, isHere, nodes }: Address
       ...(mac === undefined
         ? []
         : [[ofFamily('netdev egress_gateways', family), name, String(gatewayMark(mac))] as const]),
-      ...heldRanges(blocks, nodes).map(
+      ...held.map(
         ({ first, last, holder }) =>
           [rangesName(family), rangeKey(name, { first, last }), String(returnMark(holder))] as const,
       ),
+      ...own.map((port) => [ofFamily('inet own_ports', family), `${name} . ${port}`, ''] as const),
       ...(chain === undefined ? [] : [['inet translations', String(mark), `goto ${chain}`] as const]),
       ...(limit === undefined ? [] : [['inet port_limits', String(mark), `jump ${limit[0]}`] as const]),
     ],

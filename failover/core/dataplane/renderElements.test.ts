@@ -5,7 +5,7 @@ import type { Address } from '../../../policy/model.ts';
 import { examplePlan } from '../../../test/lab/dataPlaneExample.ts';
 import type { NodeDataPlane } from '../dataPlane.ts';
 import type { KernelState } from './kernelState.ts';
-import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, RETURN_FLAG, ROUTE_FLAG } from './marks.ts';
+import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, RETURN_FLAG, ROUTE_FLAG, TRANSLATED_FLAG } from './marks.ts';
 import { renderElements } from './renderElements.ts';
 import { tunnelMac } from './tunnelMac.ts';
 
@@ -24,6 +24,11 @@ const verdictsIn = (rule = ''): ReadonlyMap<string, string> =>
 test('the mark stays clear of the bits of kube-proxy, Calico and flannel', () => {
   const foreign = 0xff0f_c000;
   expect((ROUTE_FLAG | LOCAL_FLAG | EGRESS_FLAG | RETURN_FLAG | INDEX_MAX) & foreign).toBe(0);
+});
+
+test('the mark of connections stays clear of the bits that others are known to have there', () => {
+  const [aws, istioAndCilium, calicoAndTailscale] = [0x80, 0xfff, 0xffff_0000];
+  expect(TRANSLATED_FLAG & (aws | istioAndCilium | calicoAndTailscale)).toBe(0);
 });
 
 test('the MAC of a tunnel end is unicast, locally administered and made of the address', () => {
@@ -87,6 +92,15 @@ test.each([
   expect(fresh).toBe('goto refuse');
   expect(rulesOf(state, stay)[0]).toMatch(/^meta mark set ct reply ip daddr map \{ 203\.0\.113\.100 : /);
   expect(routeRules(state, '10.244.21.6')[1]).toMatch(/^meta mark set \d+ goto steer$/);
+});
+
+test('the granules that connections of this node may have are its own, whether or not new ones get them', () => {
+  const addresses = plan.addresses.map((it) => ({ ...it, usable: [] }));
+  const own = renderElements({ ...plan, addresses }, NOTHING).elements.get('inet own_ports');
+  expect([...(own?.keys() ?? [])].filter((it) => it.startsWith('203.0.113.100 '))).toEqual([
+    '203.0.113.100 . 1280',
+    '203.0.113.100 . 1344',
+  ]);
 });
 
 test('pods with the same routes share their chains', () => {

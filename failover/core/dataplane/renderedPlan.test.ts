@@ -268,6 +268,7 @@ test('a node that gets the next block as well costs its granules, and one range'
   expect([...diffInPieces(current, desired)].join('')).toBe(
     [
       'delete element inet sallyport block_ranges { 203.0.113.1 . 1024 . 1087 }',
+      'add element inet sallyport own_ports { 203.0.113.1 . 1088 }',
       'add element inet sallyport block_ranges { 203.0.113.1 . 1024 . 1151 : 9437185 }',
       'add element inet sallyport blocks { 203.0.113.1 . 1088 : 9437185 }',
       'add element inet sallyport block_ids { 203.0.113.1 . 1088 : 9437185 }',

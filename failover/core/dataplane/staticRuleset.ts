@@ -15,8 +15,9 @@ import { FAST_COUNTERS, type FastPathText, fastPathText, NO_FAST_PATH } from './
 import { gatewayChains, NEIGHBOUR_DISCOVERY } from './gatewayChains.ts';
 import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCommands.ts';
 import { CONTENT_CHAIN, GRANULE_MAPS, MANAGED, TABLE } from './kernelState.ts';
-import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG } from './marks.ts';
+import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG, TRANSLATED_FLAG } from './marks.ts';
 import { limitChains, limitSets } from './portLimits.ts';
+import { GRANULE_MASK } from './portRanges.ts';
 import { NOBODY } from './renderUnknown.ts';
 
 export const TUNNEL_DEVICE = 'egress0';
@@ -164,30 +165,43 @@ function segmentSizeRules({ ip, suffix, nfproto, tcpHeaderBytes }: FamilyWords, 
  * connection ends when it may not leave any more as it began; of one that ended only the pod's own reset still leaves, as it began, and
  * tells the other end. The node's own errors about a pod's connection (`choose_own`) leave with the egress IP as their source, so they
  * go by its gateway as well; what it tells the pod itself does not.
+ *
+ * A translated connection is translated as long as the kernel tracks it, which may be days after its ports are another node's and
+ * its address is nobody's. So it says of itself that it is (TRANSLATED_FLAG): it leaves by its gateway and from a port that this node
+ * has, or not at all.
  */
 function sourceChains(): string {
   const tunnel = `iifname "${TUNNEL_DEVICE}"`;
+  const translated = `ct mark & ${TRANSLATED_FLAG} == ${TRANSLATED_FLAG}`;
   return `  chain keep_off { type filter hook input priority filter - 1;
     ${NEIGHBOUR_DISCOVERY} accept${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} meta mark & ${LOCAL_FLAG} == 0 counter name unsolicited drop`)}
   }
   chain choose { type filter hook prerouting priority mangle;
     ct state untracked return${each(({ ip, suffix }) => `${tunnel} ${ip} daddr @egress_ips${suffix} ct state new,invalid counter name unsolicited drop`)}
     ${tunnel} return
-    ct direction reply return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}
-    fib daddr type != unicast return${each(({ ip, suffix }) => `${ip} saddr vmap @pods${suffix}`)}${each(({ ip, suffix, family }) => `${ip} saddr & ${NOBODY[family]} vmap @pods${suffix}`)}
+    ct direction reply return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} goto untouched`)}
+    fib daddr type != unicast goto untouched${each(({ ip, suffix }) => `${ip} saddr vmap @pods${suffix}`)}${each(({ ip, suffix, family }) => `${ip} saddr & ${NOBODY[family]} vmap @pods${suffix}`)}
     goto unruled
   }
-  chain unruled {${each(({ ip, suffix }) => `ct reply ${ip} daddr @egress_ips${suffix} goto ended`)}
+  chain untouched {
+    ${translated} goto ended
+  }
+  chain unruled {
+    ${translated} goto ended${each(({ ip, suffix }) => `ct reply ${ip} daddr @egress_ips${suffix} goto ended`)}
   }
   chain choose_own { type route hook output priority mangle;
     ct state != related return
-    ct direction reply return${each(({ ip, suffix }) => `${ip} daddr @direct${suffix} return`)}${each(({ ip, suffix }) => `meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}
+    ct direction reply return${each(({ ip, suffix }) => `meta mark set ct reply ${ip} daddr map @egress_marks${suffix} goto steer`)}
+    ${translated} counter name ended drop
   }
   chain steer {
     ct state invalid counter name no_block drop
     ct state new meta mark vmap @port_limits
+    ${translated} jump keep_port
     meta mark set meta mark map @steering
     accept
+  }
+  chain keep_port {${each(({ ip, suffix }) => `meta l4proto { tcp, udp, sctp } ct reply ${ip} daddr . (ct reply proto-dst & ${GRANULE_MASK}) != @own_ports${suffix} counter name ended goto reject_it`)}
   }
   chain refuse {
     counter name refused goto reject_it
@@ -205,6 +219,7 @@ function sourceChains(): string {
     meta mark & ${EGRESS_FLAG} == ${EGRESS_FLAG} goto translate_marked
   }
   chain translate_marked {
+    ct mark set ct mark | ${TRANSLATED_FLAG}
     meta mark & ${EGRESS_FLAG | INDEX_MAX} vmap @translations
     counter name no_block drop
   }`;
