@@ -9,6 +9,7 @@ import {
   SENDER_ADDRESS,
 } from '../failover/core/dataplane/kernelCommands.ts';
 import type { Durations } from '../failover/core/ownership/durations.ts';
+import { soleUplink } from '../failover/core/uplinks.ts';
 import { createAnswerGate, type KernelGate } from '../failover/io/answerGate.ts';
 import { ensureTunnel } from '../failover/io/iproute.ts';
 import { createNftables } from '../failover/io/nftables.ts';
@@ -63,7 +64,7 @@ export async function createGuardRig(durations: Pick<Durations, 'windows'>): Pro
   const nft = createNftables(runner);
   const gate = createAnswerGate({
     runner,
-    uplink: 'eth0',
+    uplinks: soleUplink('eth0'),
     durations,
     token: TOKEN,
     commands,

@@ -13,6 +13,7 @@ import type { ObservedNode } from './core/agent/reportNode.ts';
 import type { FamilyFastRoutes, FastRoutes } from './core/dataplane/fastRoutes.ts';
 import { TOKEN_BYTES } from './core/dataplane/kernelCommands.ts';
 import { tunnelMac } from './core/dataplane/tunnelMac.ts';
+import { sameUplinks, type Uplinks } from './core/uplinks.ts';
 import { startAgentCaches } from './io/agentCaches.ts';
 import { createAgentMetrics } from './io/agentMetrics.ts';
 import { describeNode, readVersions } from './io/agentNode.ts';
@@ -24,8 +25,8 @@ import { createLeaseHeart } from './io/leaseHeart.ts';
 import { observeForwarding } from './io/observeForwarding.ts';
 import { observeNode } from './io/observeNode.ts';
 import { createOrderJoiner } from './io/orderJoiner.ts';
-import { watchOwnershipSecrets } from './io/ownershipSecrets.ts';
-import { startOwnershipThread } from './io/ownershipThread.ts';
+import { type OwnershipSecretsOptions, watchOwnershipSecrets } from './io/ownershipSecrets.ts';
+import { type OwnershipThread, startOwnershipThread } from './io/ownershipThread.ts';
 import { type PortWatch, watchPortUse } from './io/watchPortUse.ts';
 import { watchRoutes } from './io/watchRoutes.ts';
 
@@ -57,7 +58,7 @@ async function run(config: AgentConfig): Promise<void> {
   const logger = createLogger({ program: 'agent', level: config.logLevel }).with({ node });
   const seen = await observeNode({ self: nodeAddress });
   if (seen.kind === 'refused') return giveUp([seen.error]);
-  const { uplink } = seen.value;
+  const { uplink, uplinks } = seen.value;
   const token = randomBytes(TOKEN_BYTES);
   const dataPlane = await openDataPlane(config, { uplink, token, logger });
   const problems = await dataPlane.selfTest();
@@ -75,14 +76,14 @@ async function run(config: AgentConfig): Promise<void> {
   shutdown.onEnd('report', () => writer.drained());
   const thread = await startOwnershipThread({
     module: OWNERSHIP_MODULE,
-    settings: { ...config, address: nodeAddress, uplink, execPrefix: [], token },
+    settings: { ...config, address: nodeAddress, uplinks, execPrefix: [], token },
     onMessage: (message) => runner.heard(message),
     onEnd: (reason) => fail(logger, `the ownership thread is gone: ${reason}`),
   });
   shutdown.onEnd('ownership thread', () => thread.stop());
   const metrics = createAgentMetrics();
   const durationSeconds = leaseMs / 1000;
-  const forwardingMessage = await observeForwarding(HERE);
+  const forwardingMessage = await observeForwarding(HERE, { uplinks, sysctlDir: config.sysctlDir });
   const observed = describeNode(nodeAddress, seen.value, { versions, forwardingMessage });
   const runner = startAgentRunner({
     node,
@@ -107,25 +108,18 @@ async function run(config: AgentConfig): Promise<void> {
   shutdown.onEnd('ports', () => ports.stop());
   // In this order: what the status says of this gateway's health must not be overwritten unread.
   const followers = [probes, runner];
-  const secrets = watchOwnershipSecrets({
-    client,
-    logger,
-    namespace,
-    onConfig: (voters) => thread.post({ kind: 'event', event: { kind: 'configured', config: voters } }),
-    onKeys: (keys) => thread.post({ kind: 'keys', keys }),
-  });
+  const secrets = watchSecrets({ client, logger, namespace, thread });
   shutdown.onEnd('secrets', () => secrets.stop());
   const caches = startAgentCaches({
     client,
     logger,
     self: { node, address: nodeAddress, mac: tunnelMac(nodeAddress) },
-    uplink,
     serviceCidrs: config.serviceCidrs,
     onPodsUnseen: (unseen) => runner.podsUnseen(unseen),
     onView: (view) => [ports, ...followers].forEach((follower) => void follower.viewed(view)),
   });
   shutdown.onEnd('caches', () => caches.stop());
-  const looks = keepLooking({ nodeAddress, versions, followers, runner, dataPlane, logger });
+  const looks = keepLooking({ config, versions, uplinks, thread, followers, runner, dataPlane, logger });
   shutdown.onEnd('looks', () => looks.stop());
   const health = await serveHealth(config, { runner, metrics, logger });
   shutdown.onEnd('health', () => health.stop());
@@ -155,6 +149,19 @@ function connect({ cluster, leaseMs }: AgentConfig) {
   };
 }
 
+function watchSecrets({
+  thread,
+  ...rest
+}: Pick<OwnershipSecretsOptions, 'client' | 'logger' | 'namespace'> & {
+  readonly thread: Pick<OwnershipThread, 'post'>;
+}): ReturnType<typeof watchOwnershipSecrets> {
+  return watchOwnershipSecrets({
+    ...rest,
+    onConfig: (voters) => thread.post({ kind: 'event', event: { kind: 'configured', config: voters } }),
+    onKeys: (keys) => thread.post({ kind: 'keys', keys }),
+  });
+}
+
 /** Of the addresses that this node has ports of. */
 function watchPorts(options: {
   readonly node: string;
@@ -178,18 +185,37 @@ function watchPorts(options: {
   };
 }
 
+/** Those that come are guarded before anything else is done with them: the ownership thread hears of them first. */
+function followUplinks(
+  first: Uplinks,
+  { thread, logger }: { readonly thread: Pick<OwnershipThread, 'post'>; readonly logger: Logger },
+): Pick<AgentRunner, 'observed'> {
+  let known = first;
+  return {
+    observed({ uplinks }) {
+      if (sameUplinks(known, uplinks)) return;
+      known = uplinks;
+      logger.info('the uplinks are others', { uplinks: uplinks.map(({ device }) => device) });
+      thread.post({ kind: 'uplinks', uplinks });
+    },
+  };
+}
+
 /** At the whole node now and then, at its routes whenever they change. */
 function keepLooking(options: {
-  readonly nodeAddress: Address;
+  readonly config: AgentConfig;
   readonly versions: ObservedNode['versions'];
+  readonly uplinks: Uplinks;
+  readonly thread: Pick<OwnershipThread, 'post'>;
   readonly followers: readonly Pick<AgentRunner, 'observed'>[];
   readonly runner: AgentRunner;
   readonly dataPlane: KernelDataPlane;
   readonly logger: Logger;
 }): { stop(): void } {
-  const { nodeAddress, versions, followers, runner, dataPlane, logger } = options;
+  const { config, versions, runner, dataPlane, logger } = options;
+  const followers = [followUplinks(options.uplinks, options), ...options.followers];
   const look = async (): Promise<void> => {
-    const again = await lookAgain(nodeAddress, versions);
+    const again = await lookAgain(config, versions);
     for (const follower of followers) if (again !== undefined) follower.observed(again);
     runner.resync();
   };
@@ -245,12 +271,13 @@ function serveHealth(
 }
 
 async function lookAgain(
-  self: Address,
+  { nodeAddress: self, sysctlDir }: AgentConfig,
   versions: ObservedNode['versions'],
 ): Promise<ObservedNode | undefined> {
   const seen = await observeNode({ self });
   if (seen.kind === 'refused') return undefined;
-  const forwardingMessage = await observeForwarding(HERE);
+  const { uplinks } = seen.value;
+  const forwardingMessage = await observeForwarding(HERE, { uplinks, sysctlDir });
   return describeNode(self, seen.value, { versions, forwardingMessage });
 }
 

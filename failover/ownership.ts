@@ -14,18 +14,19 @@ import { watchUplink } from './io/watchUplink.ts';
 const TOOL_DEADLINE_MS = 5000;
 
 async function run(settings: OwnershipSettings): Promise<void> {
-  const { node, address, uplink, execPrefix, durations, token } = settings;
+  const { node, address, execPrefix, durations, token } = settings;
+  let { uplinks } = settings;
   const port = parentPort;
   if (port === null) throw new Error('ownership: this is no worker thread');
   const post = (message: FromOwnership): void => port.postMessage(message);
   const warn = (message: string): void => post({ kind: 'log', level: 'warn', message, fields: {} });
-  const announcer = createAnnouncer({ execPrefix, uplink, warn });
+  const announcer = createAnnouncer({ execPrefix, warn });
   announcer.prepare();
   const tools = { execPrefix, deadlineMs: TOOL_DEADLINE_MS };
   const commands = await openKernelCommands(token);
   const gate = createAnswerGate({
     runner: tools,
-    uplink,
+    uplinks,
     durations,
     token,
     commands,
@@ -47,8 +48,13 @@ async function run(settings: OwnershipSettings): Promise<void> {
     post,
     monotonicMs: () => performance.now(),
   });
-  const watch = watchUplink({ execPrefix, uplink }, () => runner.handle({ kind: 'resync' }), warn);
+  const watch = watchUplink(
+    { execPrefix, uplinks: () => uplinks },
+    () => runner.handle({ kind: 'resync' }),
+    warn,
+  );
   port.on('message', (message: ToOwnership) => {
+    if (message.kind === 'uplinks') uplinks = message.uplinks;
     if (message.kind !== 'stop') {
       runner.handle(message);
       if (message.kind === 'keys') post({ kind: 'keys-taken', keys: transport.keyIds() });

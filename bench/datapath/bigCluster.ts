@@ -40,7 +40,6 @@ export function bigClusterView(uplink: string): AgentView {
   return {
     node: nodeName(0),
     self: { node: nodeName(0), address, mac: tunnelMac(address) },
-    uplink,
     nodes: new Map(indices.map((index) => [nodeName(index), nodeFacts(index)])),
     namespaces: new Map(Array.from({ length: 100 }, (_, index) => [`team-${index}`, { team: `${index}` }])),
     pods: new Map(

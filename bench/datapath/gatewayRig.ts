@@ -6,11 +6,13 @@
  * All of the gateway's work is done by one kernel thread, that of its uplink (threaded NAPI), and what is measured is packets
  * by this thread's own time on a processor: other load on the machine takes time away, and warmth of the caches.
  */
+
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeDataPlane } from '../../failover/core/dataPlane.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
+import { soleUplink } from '../../failover/core/uplinks.ts';
 import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
 import { parseAddress } from '../../policy/address.ts';
 import type { Address, Family } from '../../policy/model.ts';
@@ -71,7 +73,7 @@ const endpoint = (node: string, address: string) => ({
 /** All ports of both egress IPs are one worker's. */
 const PLAN: NodeDataPlane = {
   self: endpoint('gateway', GATEWAY),
-  uplink: 'dpw0',
+  uplinks: soleUplink('dpw0'),
   peers: [endpoint('worker', WORKER)],
   direct: [],
   addresses: Object.values(EGRESS).map((egress) => ({

@@ -8,6 +8,7 @@ import { stepAgent } from '../../failover/core/agent/agentCore.ts';
 import { type AgentState, initialAgent } from '../../failover/core/agent/agentState.ts';
 import type { AgentView } from '../../failover/core/agent/agentView.ts';
 import type { KernelOutcome } from '../../failover/core/dataPlane.ts';
+import { soleUplink } from '../../failover/core/uplinks.ts';
 import { createKernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
 import { bigClusterView, EGRESS_IPS, moved, waitingPod } from './bigCluster.ts';
 
@@ -33,10 +34,10 @@ class Agent {
   readonly #plane;
   #state: AgentState;
 
-  constructor(view: AgentView) {
+  constructor(view: AgentView, uplink: string) {
     const { address: self } = view.self;
     this.#plane = createKernelDataPlane({
-      uplink: view.uplink,
+      uplink,
       self,
       tunnelPort: 4790,
       tunnelVni: 7777,
@@ -46,6 +47,7 @@ class Agent {
       interfaces: [],
       onLink: [],
       nextHops: [],
+      uplinks: soleUplink(uplink),
       ownAddresses: [],
       capacity: EGRESS_IPS,
       versions: { agent: '', kernel: '', nftables: '' },
@@ -81,11 +83,11 @@ class Agent {
 
 async function measure(uplink: string, podChanges: number, ipMoves: number): Promise<ScaleSample> {
   let view = bigClusterView(uplink);
-  const first = new Agent(view);
+  const first = new Agent(view, uplink);
   const fullSyncMs = await first.show(view);
   const { planMs } = first;
   await first.end();
-  const agent = new Agent(view);
+  const agent = new Agent(view, uplink);
   const restartMs = await agent.show(view);
 
   const [name, pod] = waitingPod();

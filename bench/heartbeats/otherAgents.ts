@@ -22,6 +22,7 @@ const WILLING: KernelGate = {
   disarm: () => OK,
   announce: () => undefined,
   refresh: () => undefined,
+  setUplinks: () => OK,
   reassert: () => OK,
   steer: () => undefined,
   readFenced: async () => 0,

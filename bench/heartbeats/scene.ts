@@ -1,6 +1,8 @@
 /** Who is there while one agent's cost is measured: gateways, voters, and a thousand nodes that only have an agent. */
+
 import { TOKEN_BYTES } from '../../failover/core/dataplane/kernelCommands.ts';
 import { deriveDurations } from '../../failover/core/ownership/durations.ts';
+import { soleUplink } from '../../failover/core/uplinks.ts';
 import type { OwnershipSettings } from '../../failover/io/ownershipProtocol.ts';
 import type { PeerKeys } from '../../failover/io/peerTransport.ts';
 import { makeAddress } from '../../policy/address.ts';
@@ -61,7 +63,7 @@ export function settingsOf(node: string): OwnershipSettings {
   return {
     node,
     address: nodeAddress(node),
-    uplink: UPLINK.device,
+    uplinks: soleUplink(UPLINK.device),
     peerPort: PORT,
     durations: deriveDurations({ heartbeatMs: 25, sessionMs: 200 }),
     execPrefix: [],

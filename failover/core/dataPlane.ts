@@ -4,6 +4,7 @@
  * implementation (steering Cilium's own gateway) has to fit behind the same port.
  */
 import type { Address, AddressRange, Affinity, Cidr } from '../../policy/model.ts';
+import type { Uplinks } from './uplinks.ts';
 
 /** One end of the tunnel mesh. */
 export interface TunnelEndpoint {
@@ -74,8 +75,8 @@ export interface UnknownPods {
 
 export interface NodeDataPlane {
   readonly self: TunnelEndpoint;
-  /** The device that holds `self.address` and on which egress IPs are answered. */
-  readonly uplink: string;
+  /** Where egress IPs are answered and their packets leave. The first holds `self.address`. */
+  readonly uplinks: Uplinks;
   /** All other nodes with an agent. */
   readonly peers: readonly TunnelEndpoint[];
   /** Pod networks, service networks, node addresses: traffic to them is never touched. */

@@ -35,7 +35,6 @@ export interface AgentCachesOptions {
   readonly client: KubeClient;
   readonly logger: Logger;
   readonly self: TunnelEndpoint;
-  readonly uplink: string;
   readonly serviceCidrs: readonly Cidr[];
   readonly onView: (view: AgentView) => void;
   /** True: the watch of pods broke. False: something of it was heard again, as it is when a pod comes. */
@@ -58,7 +57,7 @@ interface Keyed<T> {
 }
 
 export function startAgentCaches(options: AgentCachesOptions): AgentCaches {
-  const { client, logger, self, uplink } = options;
+  const { client, logger, self } = options;
   const node = self.node;
   let scheduled = false;
   const caches: Cache<unknown>[] = [];
@@ -110,7 +109,6 @@ export function startAgentCaches(options: AgentCachesOptions): AgentCaches {
   const view = (): AgentView => ({
     node,
     self,
-    uplink,
     nodes: nodes.items(),
     namespaces: namespaces.items(),
     pods: pods.items(),

@@ -24,9 +24,10 @@ export function describeNode(
   observation: NodeObservation,
   { versions, forwardingMessage }: Pick<ObservedNode, 'versions' | 'forwardingMessage'>,
 ): ObservedNode {
-  const { uplink, interfaces, onLink, nextHops, ownAddresses } = observation;
+  const { uplink, uplinks, interfaces, onLink, nextHops, ownAddresses } = observation;
   return {
     underlay: { address: formatAddress(self), interfaceName: uplink, tunnelMac: tunnelMac(self) },
+    uplinks,
     interfaces: interfaces.map(({ name, addresses }) => ({
       name,
       addresses: addresses.map(({ address, prefix }) => `${formatAddress(address)}/${prefix}`),

@@ -1,4 +1,5 @@
 /** The end of an agent's session towards the API server: its Lease is the last thing to go. */
+
 import { beforeEach, expect, test, vi } from 'vitest';
 import { makeAddress } from '../../policy/address.ts';
 import { GATEWAY_LABEL } from '../../policy/names.ts';
@@ -6,6 +7,7 @@ import { createLogger } from '../../runtime/logger.ts';
 import type { AgentView } from '../core/agent/agentView.ts';
 import type { LeaseWriteOutcome } from '../core/agent/leaseSession.ts';
 import type { DataPlane } from '../core/dataPlane.ts';
+import { soleUplink } from '../core/uplinks.ts';
 import { createAgentMetrics } from './agentMetrics.ts';
 import { type AgentRunner, startAgentRunner } from './agentRunner.ts';
 import type { LeaseHeart } from './leaseHeart.ts';
@@ -48,7 +50,6 @@ class Lease implements LeaseHeart {
 const view: AgentView = {
   node: 'gw-1',
   self: { node: 'gw-1', address: makeAddress(4, 1n), mac: '02:53:00:00:00:01' },
-  uplink: 'eth0',
   nodes: new Map([
     [
       'gw-1',
@@ -110,6 +111,7 @@ beforeEach(async () => {
       interfaces: [],
       onLink: [],
       nextHops: [],
+      uplinks: soleUplink('eth0'),
       ownAddresses: [],
       capacity: 1,
       versions: { agent: '', kernel: '', nftables: '' },

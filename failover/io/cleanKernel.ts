@@ -10,13 +10,14 @@ import { forgetTranslated } from './forgetFlows.ts';
 import { removeTunnel } from './iproute.ts';
 import { createNftables } from './nftables.ts';
 import { jsonObjects, readJson, type ToolRunner } from './runTool.ts';
-import { readAddresses, settleAddresses } from './uplinkAddresses.ts';
+import { readTraces, settleAddresses } from './uplinkAddresses.ts';
+import { isUplinkRule, removeUplinkRoutes } from './uplinkRoutes.ts';
 
 /** What is left afterwards, in words; empty: nothing. */
 export async function cleanKernel(runner: ToolRunner): Promise<readonly string[]> {
   // Addresses first: the guard, which keeps a node silent about them, goes with the tables.
-  for (const uplink of await findUplinks(runner))
-    await settleAddresses(runner, uplink, () => ({ prepared: new Set(), shown: new Set() }));
+  const { devices } = await readTraces(runner, []);
+  await settleAddresses(runner, devices, () => ({ prepared: new Map(), shown: new Map() }));
   // Added first so that the deletion succeeds where a table is already gone.
   const outcome = await createNftables(runner).run(
     [`inet ${TABLE}`, `netdev ${TABLE}`, BOOT_TABLE, GUARD]
@@ -24,6 +25,7 @@ export async function cleanKernel(runner: ToolRunner): Promise<readonly string[]
       .join(''),
   );
   await removeTunnel(runner);
+  await removeUplinkRoutes(runner);
   if (outcome.kind !== 'ok') return [`nftables: ${outcome.message}`];
   return [...(await findLeftovers(runner)), ...(await forgetConnections(runner))];
 }
@@ -36,24 +38,6 @@ async function forgetConnections(runner: ToolRunner): Promise<readonly string[]>
   } catch (error) {
     return [`connections that leave with an egress IP: ${String(error)}`];
   }
-}
-
-/** Devices that show an egress IP, or answer for one. */
-async function findUplinks(runner: ToolRunner): Promise<readonly string[]> {
-  const read = async (...words: readonly string[]) =>
-    jsonObjects(await readJson(runner, ['ip', '-j', ...words]));
-  const ours = new Set(await readAddresses(runner, TUNNEL_DEVICE));
-  const [links, proxies, proxies6] = await Promise.all([
-    read('addr', 'show'),
-    read('neigh', 'show', 'proxy'),
-    read('-6', 'neigh', 'show', 'proxy'),
-  ]);
-  const showing = links.filter((link) =>
-    jsonObjects(link.addr_info).some(({ local }) => ours.has(String(local))),
-  );
-  const answering = [...proxies, ...proxies6].filter(({ dst }) => ours.has(String(dst)));
-  const names = [...showing.map(({ ifname }) => ifname), ...answering.map(({ dev }) => dev)].map(String);
-  return [...new Set(names)].filter((name) => name !== TUNNEL_DEVICE);
 }
 
 async function findLeftovers(runner: ToolRunner): Promise<readonly string[]> {
@@ -78,8 +62,12 @@ async function findLeftovers(runner: ToolRunner): Promise<readonly string[]> {
     ),
     ...rules
       .flatMap(jsonObjects)
-      .filter(({ priority, fwmark }) =>
-        [TUNNEL_TABLE, ANSWER_TABLE].some((it) => it.preference === priority && it.mark === Number(fwmark)),
+      .filter(
+        (rule) =>
+          isUplinkRule(rule) ||
+          [TUNNEL_TABLE, ANSWER_TABLE].some(
+            (it) => it.preference === rule.priority && it.mark === Number(rule.fwmark),
+          ),
       )
       .map(({ priority }) => `the routing rule ${priority}`),
   ];

@@ -1,15 +1,18 @@
 /**
- * The egress IPs on the uplink's device, kept as they are wished: those that this node may have to answer for are prepared
+ * The egress IPs on the uplinks' devices, kept as they are wished: those that this node may have to answer for are prepared
  * ahead, those that it answers for are shown as well. Changes go one after another, each together with what is asked for
  * meanwhile. Who may be on the device at all is answerGate.ts's to say.
  */
 import type { KernelOutcome } from '../core/dataPlane.ts';
+import type { Uplinks } from '../core/uplinks.ts';
 import type { ToolRunner } from './runTool.ts';
-import { prepareAddresses, settleAddresses, showAddresses } from './uplinkAddresses.ts';
+import { type PlacedAddresses, prepareAddresses, settleAddresses, showAddresses } from './uplinkAddresses.ts';
 
 export interface DeviceAddressesOptions {
   readonly runner: ToolRunner;
-  readonly uplink: string;
+  readonly uplinks: () => Uplinks;
+  /** The uplink that the address may be on at this moment; undefined: on none. */
+  readonly deviceOf: (name: string) => string | undefined;
   /** What this node answers for, asked anew before each change. */
   readonly answered: () => Iterable<string>;
 }
@@ -47,22 +50,34 @@ export class DeviceAddresses {
   /** Makes the device as it is wished now. */
   settle(): Promise<KernelOutcome> {
     this.#settling ??= this.#inTurn(() => {
-      const { runner, uplink, answered } = this.#options;
-      let prepared: ReadonlySet<string> = new Set();
-      const settled = settleAddresses(runner, uplink, () => {
+      const { runner, uplinks, answered } = this.#options;
+      let prepared: PlacedAddresses = new Map();
+      const devices = uplinks().map(({ device }) => device);
+      const settled = settleAddresses(runner, devices, () => {
         this.#settling = undefined;
-        const shown = new Set(answered());
-        prepared = new Set([...this.#standingBy, ...shown]);
+        const shown = this.#placed([...answered()]);
+        prepared = new Map([...this.#placed([...this.#standingBy]), ...shown]);
         // What is about to be removed counts as removed.
         this.#prepared = new Set([...this.#prepared].filter((name) => prepared.has(name)));
         return { prepared, shown };
       });
       return settled.then((outcome) => {
-        if (outcome.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...prepared]);
+        if (outcome.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...prepared.keys()]);
         return outcome;
       });
     });
     return this.#settling;
+  }
+
+  /** Where each may be now, of those that may be anywhere. */
+  #placed(names: readonly string[]): PlacedAddresses {
+    const { deviceOf } = this.#options;
+    return new Map(
+      names.flatMap((name) => {
+        const device = deviceOf(name);
+        return device === undefined ? [] : [[name, device] as const];
+      }),
+    );
   }
 
   /** Nothing is taken to be there any more: somebody else changed the device, or it is another one. */
@@ -75,12 +90,12 @@ export class DeviceAddresses {
     const begun = this.#toShow.size > 0;
     this.#toShow.add(name);
     if (begun) return;
-    const { runner, uplink, answered } = this.#options;
+    const { runner, answered } = this.#options;
     const shown = this.#inTurn(() => {
       const held = new Set(answered());
       const names = [...this.#toShow].filter((it) => held.has(it));
       this.#toShow.clear();
-      return showAddresses(runner, uplink, names);
+      return showAddresses(runner, this.#placed(names));
     });
     void shown.then((outcome) => (outcome.kind === 'ok' ? outcome : this.settle()));
   }
@@ -88,18 +103,24 @@ export class DeviceAddresses {
   /** Ahead of the settling, which reads before it writes: somebody waits. In one go what is asked for together. */
   ensurePrepared(name: string): Promise<KernelOutcome> {
     if (this.#prepared.has(name)) return Promise.resolve({ kind: 'ok' });
+    if (this.#options.deviceOf(name) === undefined)
+      return Promise.resolve({
+        kind: 'refused',
+        message: `the uplink of ${name} is not there, or not guarded`,
+      });
     this.#preparing ??= this.#prepareTogether();
     this.#preparing.names.add(name);
     return this.#preparing.outcome;
   }
 
   #prepareTogether(): Preparing {
-    const { runner, uplink } = this.#options;
+    const { runner } = this.#options;
     const names = new Set<string>();
     const outcome = this.#inTurn(async () => {
       this.#preparing = undefined;
-      const prepared = await prepareAddresses(runner, uplink, [...names]);
-      if (prepared.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...names]);
+      const placed = this.#placed([...names]);
+      const prepared = await prepareAddresses(runner, placed);
+      if (prepared.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...placed.keys()]);
       return prepared;
     });
     return { names, outcome };

@@ -1,4 +1,5 @@
 /** Rules that others have on the nodes: kube-proxy's, flannel's, Calico's, a host firewall's. Ours work beside them and leave them alone. */
+
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   createDataPlaneFixture,
@@ -9,6 +10,7 @@ import {
   seen,
 } from '../../test/lab/dataPlaneFixture.ts';
 import { NODE_NAMES, PODS } from '../../test/lab/dataPlaneLab.ts';
+import { soleUplink } from '../core/uplinks.ts';
 import { observeForwarding } from './observeForwarding.ts';
 
 let fixture: DataPlaneFixture;
@@ -208,7 +210,7 @@ describe('beside a firewall whose forwarding knows nothing of it', () => {
         fixture.lab.run(node, command, '-I', 'FORWARD', side, 'egress0', '-j', 'ACCEPT');
   };
   const advice = (node: (typeof NODE_NAMES)[number]): Promise<string> =>
-    observeForwarding({ execPrefix: fixture.lab.prefix(node), deadlineMs: 5000 });
+    observeForwarding({ execPrefix: fixture.lab.prefix(node), deadlineMs: 5000 }, ALONE);
   beforeEach(() => {
     moveIn(FIREWALL);
     for (const node of NODE_NAMES)
@@ -237,6 +239,10 @@ describe('beside a firewall whose forwarding knows nothing of it', () => {
   });
 });
 
+const ALONE = { uplinks: soleUplink('eth0'), sysctlDir: '/proc/sys/net' };
+
 test('no firewall, no advice', async () => {
-  expect(await observeForwarding({ execPrefix: fixture.lab.prefix('gw1'), deadlineMs: 5000 })).toBe('');
+  expect(await observeForwarding({ execPrefix: fixture.lab.prefix('gw1'), deadlineMs: 5000 }, ALONE)).toBe(
+    '',
+  );
 });

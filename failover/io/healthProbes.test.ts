@@ -1,4 +1,5 @@
 /** What a gateway's health follows from, without a kernel of its own: a folder for the devices, servers on loopback. */
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import os from 'node:os';
@@ -10,6 +11,7 @@ import type { AgentView } from '../core/agent/agentView.ts';
 import type { Health } from '../core/agent/health.ts';
 import type { HealthProbe } from '../core/agent/healthChecks.ts';
 import type { ObservedNode } from '../core/agent/reportNode.ts';
+import { soleUplink } from '../core/uplinks.ts';
 import { type HealthProbes, startHealthProbes } from './healthProbes.ts';
 
 const LOOPBACK = makeAddress(4, 0x7f000001n);
@@ -50,8 +52,17 @@ function view(own?: { readonly healthy: boolean; readonly healthMessage: string 
 }
 
 function observedWith(...own: readonly string[]): ObservedNode {
-  const ownAddresses = own.map((address) => ({ address, prefix: 8, dynamic: false }));
-  const observed: Pick<ObservedNode, 'nextHops' | 'ownAddresses'> = { nextHops: [], ownAddresses };
+  const ownAddresses = own.map((address) => ({
+    address,
+    prefix: 8,
+    dynamic: false,
+    interfaceName: 'eth0',
+  }));
+  const observed: Pick<ObservedNode, 'nextHops' | 'ownAddresses' | 'uplinks'> = {
+    nextHops: [],
+    ownAddresses,
+    uplinks: soleUplink('eth0'),
+  };
   return observed as ObservedNode; // Nothing else of it is looked at.
 }
 

@@ -68,7 +68,9 @@ interface Gateway extends Pick<AgentView, 'egressIps'> {
 
 class Probes implements HealthProbes {
   readonly #options: HealthProbesOptions;
-  readonly #prober: PacketProber;
+  /** By the device that they ask on. */
+  readonly #probers = new Map<string, PacketProber>();
+  readonly #identifier = randomInt(IDENTIFIER_MAX + 1);
   /** By the check's id. */
   readonly #rounds = new Map<string, Round>();
   /** Check → why it could not be made, as it was logged. */
@@ -87,11 +89,8 @@ class Probes implements HealthProbes {
   );
 
   constructor(options: HealthProbesOptions) {
-    const { uplink, execPrefix = [] } = options;
     this.#options = options;
     this.#observed = options.observed;
-    const identifier = randomInt(IDENTIFIER_MAX + 1);
-    this.#prober = createPacketProber({ execPrefix, uplink, identifier });
   }
 
   viewed(view: AgentView): void {
@@ -112,7 +111,8 @@ class Probes implements HealthProbes {
   stop(): void {
     this.#halt([...this.#rounds.keys()]);
     this.#gateway = undefined;
-    this.#prober.close();
+    for (const prober of this.#probers.values()) prober.close();
+    this.#probers.clear();
   }
 
   #leave(): void {
@@ -163,7 +163,7 @@ class Probes implements HealthProbes {
   }
 
   async #ask({ question, timeoutMs }: HealthCheck): Promise<ProbeOutcome> {
-    const { sysClassNet = SYS_CLASS_NET } = this.#options;
+    const { sysClassNet = SYS_CLASS_NET, uplink } = this.#options;
     switch (question.kind) {
       case 'carrier':
         return readCarrier(`${sysClassNet}/${question.device}/carrier`);
@@ -171,14 +171,29 @@ class Probes implements HealthProbes {
         return { kind: 'unknown', detail: question.why };
       case 'arp':
       case 'nd':
+        return this.#proberOn(question.device).ask(question.kind, question.address, {
+          from: question.from,
+          timeoutMs,
+        });
       case 'icmp':
-        return this.#prober.ask(question.kind, question.address, { from: question.from, timeoutMs });
+        return this.#proberOn(uplink).ask(question.kind, question.address, {
+          from: question.from,
+          timeoutMs,
+        });
       case 'tcp':
       case 'http':
         return runStreamProbe(question, { localAddress: question.from, timeoutMs });
       default:
         return question satisfies never;
     }
+  }
+
+  #proberOn(device: string): PacketProber {
+    const { execPrefix = [] } = this.#options;
+    const found = this.#probers.get(device);
+    const prober = found ?? createPacketProber({ execPrefix, uplink: device, identifier: this.#identifier });
+    this.#probers.set(device, prober);
+    return prober;
   }
 
   #step(event: HealthEvent): void {

@@ -8,10 +8,13 @@ import type { KernelOutcome, NodeDataPlane } from '../core/dataPlane.ts';
 import { tunnelOverhead } from '../core/dataplane/familyWords.ts';
 import { ANSWER_TABLE, TUNNEL_DEVICE, TUNNEL_TABLE } from '../core/dataplane/staticRuleset.ts';
 import { tunnelMac } from '../core/dataplane/tunnelMac.ts';
+import { soleUplink, type Uplinks } from '../core/uplinks.ts';
 import { jsonObjects, readJson, runTool, type ToolRunner } from './runTool.ts';
 
 export interface TunnelOptions {
   readonly uplink: string;
+  /** Absent: there is no other. */
+  readonly uplinks?: Uplinks;
   readonly self: Address;
   readonly tunnelPort: number;
   readonly tunnelVni: number;
@@ -27,7 +30,7 @@ type Json = Readonly<Record<string, unknown>>;
 /** Lines of an `ip` or `bridge` batch, run as far as possible; the first complaint is the outcome's message. */
 export async function runBatch(
   runner: ToolRunner,
-  tool: 'ip' | 'ip -6' | 'bridge',
+  tool: 'ip' | 'ip -4' | 'ip -6' | 'bridge',
   lines: readonly string[],
 ): Promise<KernelOutcome> {
   if (lines.length === 0) return { kind: 'ok' };
@@ -163,13 +166,13 @@ function ruleWords({ preference, mark, table }: typeof TUNNEL_TABLE | typeof ANS
  */
 async function ensureSysctls(
   runner: ToolRunner,
-  { sysctlDir, uplink }: TunnelOptions,
+  { sysctlDir, uplink, uplinks = soleUplink(uplink) }: TunnelOptions,
   ipv6: boolean,
 ): Promise<KernelOutcome> {
   const wanted: readonly (readonly [string, string])[] = [
     [`${sysctlDir}/ipv4/conf/${TUNNEL_DEVICE}/rp_filter`, '2'],
-    [`${sysctlDir}/ipv4/neigh/${uplink}/proxy_delay`, '0'],
-    ...(ipv6 ? ipv6Switches(sysctlDir, uplink) : []),
+    ...uplinks.map(({ device }) => [`${sysctlDir}/ipv4/neigh/${device}/proxy_delay`, '0'] as const),
+    ...(ipv6 ? ipv6Switches(sysctlDir, uplinks) : []),
   ];
   for (const [file, value] of wanted) {
     const now = await runTool(runner, ['cat', file]);
@@ -183,10 +186,10 @@ async function ensureSysctls(
   return { kind: 'ok' };
 }
 
-function ipv6Switches(sysctlDir: string, uplink: string): readonly (readonly [string, string])[] {
+function ipv6Switches(sysctlDir: string, uplinks: Uplinks): readonly (readonly [string, string])[] {
   return [
     [`${sysctlDir}/ipv6/conf/${TUNNEL_DEVICE}/disable_ipv6`, '0'],
-    [`${sysctlDir}/ipv6/neigh/${uplink}/proxy_delay`, '0'],
+    ...uplinks.map(({ device }) => [`${sysctlDir}/ipv6/neigh/${device}/proxy_delay`, '0'] as const),
     [`${sysctlDir}/ipv6/conf/all/proxy_ndp`, '1'],
   ];
 }

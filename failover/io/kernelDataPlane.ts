@@ -14,6 +14,7 @@ import { parsePressed } from '../core/dataplane/portLimits.ts';
 import { HOLDER_MAPS, holdersIn, indicesIn } from '../core/dataplane/renderElements.ts';
 import { nothingRendered, type RenderedPlan, renderNext } from '../core/dataplane/renderedPlan.ts';
 import { ATTEND_COMMANDS, LEAVE_COMMAND, renderStaticRuleset } from '../core/dataplane/staticRuleset.ts';
+import { sameUplinks, type Uplinks } from '../core/uplinks.ts';
 import { createBootGate } from './bootGate.ts';
 import { cleanKernel } from './cleanKernel.ts';
 import { createFastPathGround, type FastPathGround } from './fastPathGround.ts';
@@ -24,8 +25,9 @@ import { createNftables, type Nftables } from './nftables.ts';
 import { type NftSession, openNftSession } from './nftSession.ts';
 import { compareRules, type ReadKernel, readDoubted } from './readKernel.ts';
 import type { ToolRunner } from './runTool.ts';
+import { ensureUplinkRoutes } from './uplinkRoutes.ts';
 
-export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'> {
+export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir' | 'uplinks'> {
   /** Default `/proc/sys/net`. */
   readonly sysctlDir?: string;
   /** Words before every tool, e.g. to enter a network namespace. Default none. */
@@ -45,7 +47,7 @@ export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir'>
 export interface KernelDataPlane extends DataPlane {
   /** After a boot: holds what was to be held when the node was seen last, until the first plan is applied. */
   holdAtBoot(): Promise<void>;
-  /** The node's routes or routing rules changed: the fast path follows them. */
+  /** The node's routes or routing rules changed: the fast path and the uplinks' own tables follow them. */
   routesChanged(): void;
   /** Removes every trace from the kernel, and says what is left. */
   cleanup(): Promise<readonly string[]>;
@@ -72,7 +74,11 @@ export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDa
   const boot = createBootGate({ folder: options.stateDir ?? '', runner, nftables, warn });
   const parts: Parts = { runner, tunnel, nftables, session, token, fastPath };
   const makeEqual = async (plan: NodeDataPlane): Promise<KernelOutcome> => {
-    const made = known === undefined ? await makeGround(parts, doubted) : known;
+    if (known !== undefined && !sameUplinks(known.uplinks, plan.uplinks)) {
+      doubted = known.rendered;
+      known = undefined;
+    }
+    const made = known === undefined ? await makeGround(parts, plan.uplinks, doubted) : known;
     doubted = undefined;
     if ('outcome' in made) return made.outcome;
     const applied = await applyPlan(parts, plan, made);
@@ -149,6 +155,7 @@ interface Parts {
 
 /** What the kernel holds, as read or as written last: reading it again is what an apply would mostly cost. */
 interface KnownKernel {
+  readonly uplinks: Uplinks;
   readonly uplinkMtu: number;
   /** The tunnel's forwarding entries, as text; undefined: not looked at yet. */
   readonly peers: string | undefined;
@@ -160,14 +167,19 @@ interface KnownKernel {
 
 /** The tunnel and the ways into it, and whether the rules are there. */
 async function makeGround(
-  { runner, tunnel, nftables, fastPath }: Parts,
+  { runner, nftables, fastPath, ...parts }: Parts,
+  uplinks: Uplinks,
   doubted: RenderedPlan | undefined,
 ): Promise<KnownKernel | { readonly outcome: KernelOutcome }> {
+  const tunnel: TunnelOptions = { ...parts.tunnel, uplinks };
   const uplinkMtu = await readMtu(runner, tunnel.uplink);
   if (uplinkMtu === undefined)
     return { outcome: { kind: 'refused', message: `there is no device ${tunnel.uplink}` } };
   const outcome = await ensureTunnel(runner, tunnel, uplinkMtu);
   if (outcome.kind !== 'ok') return { outcome };
+  // Before the rules that mark packets for them; and before the fast path asks which rules there are.
+  const routed = await ensureUplinkRoutes(runner, uplinks);
+  if (routed.kind !== 'ok') return { outcome: routed };
   const fast = await fastPath.read(uplinkMtu);
   const capable = await fastPath.capable();
   const tables = await readDoubted(nftables, doubted);
@@ -175,6 +187,7 @@ async function makeGround(
     return { outcome: { kind: 'unknown', message: 'nft did not say what the tables hold' } };
   const rules = renderStaticRuleset({ ...tunnel, uplinkMtu, fastPath: capable });
   return {
+    uplinks,
     uplinkMtu,
     peers: undefined,
     fast,
@@ -185,9 +198,12 @@ async function makeGround(
 
 /** The same state but for what follows from the routes. */
 async function followRoutes(
-  { session, fastPath }: Parts,
+  { runner, session, fastPath }: Parts,
   before: KnownKernel,
 ): Promise<KnownKernel | undefined> {
+  const routed: KernelOutcome =
+    before.uplinks.length === 1 ? { kind: 'ok' } : await ensureUplinkRoutes(runner, before.uplinks);
+  if (routed.kind !== 'ok') return undefined;
   const fast = await fastPath.read(before.uplinkMtu);
   if (before.rendered === undefined) return { ...before, fast };
   const [current, desired] = [before.fast, fast].map((it) => ({

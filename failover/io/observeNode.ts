@@ -1,18 +1,20 @@
 /** Reads what a node says of its own network: the fields of `GatewayNode` that come from the kernel. */
-import { formatAddress, parseAddress } from '../../policy/address.ts';
-import { makeCidr } from '../../policy/cidr.ts';
+import { addressBits, formatAddress, parseAddress } from '../../policy/address.ts';
+import { formatCidr, makeCidr } from '../../policy/cidr.ts';
 import type { Address, Cidr } from '../../policy/model.ts';
 import { ok, type Result, refused } from '../../policy/result.ts';
 import type { OwnAddress } from '../core/agent/probeSource.ts';
 import { TUNNEL_DEVICE } from '../core/dataplane/staticRuleset.ts';
 import type { GatewayNode } from '../core/gatewayNode.ts';
+import { chooseUplinks, type Uplink, type Uplinks } from '../core/uplinks.ts';
 import { jsonObjects, readJson, type ToolRunner } from './runTool.ts';
 
 export interface NodeObservation extends Pick<GatewayNode, 'interfaces' | 'onLink' | 'nextHops'> {
   /** The device that carries the node's address. */
   readonly uplink: string;
-  /** Of the uplink, those that the node may ask from. */
-  readonly ownAddresses: readonly OwnAddress[];
+  readonly uplinks: Uplinks;
+  /** Of the uplinks, those that the node may ask from. */
+  readonly ownAddresses: readonly (OwnAddress & { readonly interfaceName: string })[];
 }
 
 const DEADLINE_MS = 5_000;
@@ -26,13 +28,15 @@ const PASSING = ['temporary', 'deprecated', 'tentative', 'dadfailed'] as const;
 
 interface DeviceAddress extends OwnAddress {
   readonly device: string;
+  /** Neighbours on it are asked for and answered by their addresses. */
+  readonly ethernet: boolean;
   readonly scope: unknown;
   readonly passing: boolean;
 }
 
 /**
- * Devices count when they carry the node's address or a default route: bridges and veths of the pod network do not.
- * Egress IPs on the uplink are left out.
+ * Devices count when they carry the node's address or a default route: bridges and veths of the pod network do not. Subnets
+ * are places for egress IPs, so they are those of uplinks alone. Egress IPs on the uplinks are left out.
  */
 export async function observeNode(options: {
   readonly self: Address;
@@ -56,29 +60,36 @@ export async function observeNode(options: {
   });
   const devices = new Set([uplink, ...hops.map(({ interfaceName }) => interfaceName)]);
   const outer = addresses.filter(({ device }) => devices.has(device));
+  const uplinks = chooseUplinks(uplink, {
+    hops: hops.map(({ address, interfaceName }) => ({ device: interfaceName, family: address.family })),
+    places: [...devices].map((device) => placeOf(device, outer, uplink)),
+  });
   return ok({
     uplink,
+    uplinks,
     interfaces: [...devices].map((name) => ({
       name,
       addresses: outer
         .filter(({ device }) => device === name)
         .map(({ address, prefix }) => ({ address, prefix })),
     })),
-    onLink: onLinkOf(outer),
+    onLink: uplinks.flatMap(({ device, networks }) =>
+      networks.map((cidr) => ({ cidr, interfaceName: device })),
+    ),
     nextHops: hops,
     ownAddresses: ownAddressesOf(
-      everywhere.filter(({ device }) => device === uplink),
+      everywhere.filter(({ device }) => uplinks.some((it) => it.device === device)),
       options.self,
     ),
   });
 }
 
 /** The one that the node is known by is its own whatever is said of it. */
-function ownAddressesOf(onUplink: readonly DeviceAddress[], self: Address): NodeObservation['ownAddresses'] {
-  return onUplink
+function ownAddressesOf(onUplinks: readonly DeviceAddress[], self: Address): NodeObservation['ownAddresses'] {
+  return onUplinks
     .filter(({ address, scope }) => scope === 'global' || address.family === 6)
     .filter(({ address, passing }) => !passing || sameAddress(address, self))
-    .map(({ address, prefix, dynamic }) => ({ address, prefix, dynamic }));
+    .map(({ address, prefix, dynamic, device }) => ({ address, prefix, dynamic, interfaceName: device }));
 }
 
 function sameAddress(a: Address, b: Address): boolean {
@@ -96,17 +107,19 @@ function deviceAddresses(link: Readonly<Record<string, unknown>>): readonly Devi
     // An egress IP that this node answers for is the cluster's, not the node's. One of IPv6 is on no device.
     if (noprefixroute === true && prefix === HOST_PREFIX_V4) return [];
     const passing = PASSING.some((flag) => info[flag] === true);
-    return [{ device, address: address.value, prefix, scope, passing, dynamic: dynamic === true }];
+    const ethernet = link.link_type === 'ether';
+    return [{ device, ethernet, address: address.value, prefix, scope, passing, dynamic: dynamic === true }];
   });
 }
 
-function onLinkOf(addresses: readonly DeviceAddress[]): NodeObservation['onLink'] {
-  const found = new Map<string, { readonly cidr: Cidr; readonly interfaceName: string }>();
-  for (const { device, address, prefix } of addresses) {
-    const host = BigInt((address.family === 4 ? 32 : 128) - prefix);
-    if (host === 0n) continue;
-    const cidr = makeCidr(address.family, (address.value >> host) << host, prefix);
-    found.set(`${device} ${cidr.network}/${prefix}`, { cidr, interfaceName: device });
-  }
-  return [...found.values()];
+/** Egress IPs are answered for by ARP and neighbour discovery, which the node's own device is taken to have. */
+function placeOf(device: string, outer: readonly DeviceAddress[], own: string): Uplink {
+  const there = outer.filter((it) => it.device === device && (it.ethernet || device === own));
+  const networks = there.flatMap((it) => networkOf(it));
+  return { device, networks: [...new Map(networks.map((it) => [formatCidr(it), it])).values()] };
+}
+
+function networkOf({ address, prefix }: DeviceAddress): readonly Cidr[] {
+  const host = BigInt(addressBits(address.family) - prefix);
+  return host === 0n ? [] : [makeCidr(address.family, (address.value >> host) << host, prefix)];
 }

@@ -8,12 +8,13 @@ import type { OwnershipEvent } from '../core/ownership/ownershipState.ts';
 import type { OwnershipWord } from '../core/ownership/ownershipWord.ts';
 import type { OverReason } from '../core/ownership/peerSession.ts';
 import type { PeerKeyIds } from '../core/peerKeys.ts';
+import type { Uplinks } from '../core/uplinks.ts';
 import type { DropReason, PeerKeys } from './peerTransport.ts';
 
 export interface OwnershipSettings {
   readonly node: string;
   readonly address: Address;
-  readonly uplink: string;
+  readonly uplinks: Uplinks;
   readonly peerPort: number;
   readonly durations: Durations;
   readonly execPrefix: readonly string[];
@@ -37,6 +38,8 @@ export type ToOwnership =
   | { readonly kind: 'rights'; readonly rights: ReadonlyMap<string, Right> }
   /** Ends every right to answer in the kernel; answered by `flushed`. */
   | { readonly kind: 'flush' }
+  /** The node's uplinks are others than before. */
+  | { readonly kind: 'uplinks'; readonly uplinks: Uplinks }
   /** Compare the kernel with what should be armed. */
   | { readonly kind: 'resync' }
   | { readonly kind: 'stop' };

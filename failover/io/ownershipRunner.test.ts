@@ -7,6 +7,7 @@ import { REFRESH_MS } from '../core/ownership/announceArmed.ts';
 import type { Assignment } from '../core/ownership/assignment.ts';
 import { deriveDurations } from '../core/ownership/durations.ts';
 import type { PeerMessage } from '../core/ownership/messages.ts';
+import { soleUplink, type Uplinks } from '../core/uplinks.ts';
 import type { KernelGate } from './answerGate.ts';
 import type { FromOwnership } from './ownershipProtocol.ts';
 import { OwnershipRunner } from './ownershipRunner.ts';
@@ -33,6 +34,7 @@ class FakeGate implements KernelGate {
   announced: readonly string[] = [];
   refreshed: readonly string[] = [];
   reasserted = 0;
+  uplinks: Uplinks | undefined;
 
   async #take(what: Failing, change: () => void): Promise<KernelOutcome> {
     await new Promise((resolve) => setTimeout(resolve, COMMAND_MS));
@@ -47,6 +49,12 @@ class FakeGate implements KernelGate {
 
   flush(): Promise<KernelOutcome> {
     return this.#take('flush', () => this.kernel.flush());
+  }
+
+  setUplinks(uplinks: Uplinks): Promise<KernelOutcome> {
+    return this.#take('setUplinks', () => {
+      this.uplinks = uplinks;
+    });
   }
 
   guard(addresses: readonly Address[]): Promise<KernelOutcome> {
@@ -123,7 +131,7 @@ class World {
       settings: {
         node: 'gw',
         address: address('192.0.2.1'),
-        uplink: 'eth0',
+        uplinks: soleUplink('eth0'),
         peerPort: 1,
         durations: DURATIONS,
         execPrefix: [],
@@ -471,13 +479,16 @@ test('what a peer holds is passed on and acknowledged', () => {
   expect(world.wire.map(({ to, message }) => ({ to, message }))).toEqual([{ to: 'other', message: ack }]);
 });
 
-test('keys go to the transport, a resync to the kernel', async () => {
+test('keys go to the transport, a resync and other uplinks to the kernel', async () => {
   const key = { id: 1, secret: new Uint8Array(32) };
   world.runner.handle({ kind: 'keys', keys: { accepted: [key], signing: key } });
   expect(world.keys?.signing.id).toBe(1);
   world.runner.handle({ kind: 'resync' });
   await pass(2);
   expect(world.gate.reasserted).toBe(1);
+  world.runner.handle({ kind: 'uplinks', uplinks: soleUplink('eth1') });
+  await pass(2);
+  expect(world.gate.uplinks).toEqual(soleUplink('eth1'));
 });
 
 test('events that come while one is stepped are stepped after it, in their order', async () => {

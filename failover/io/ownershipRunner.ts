@@ -85,6 +85,9 @@ export class OwnershipRunner {
       case 'resync':
         void gate.reassert().then((outcome) => this.#warn('restoring what is answered for', outcome));
         return;
+      case 'uplinks':
+        void gate.setUplinks(message.uplinks).then((outcome) => this.#warn('changing the uplinks', outcome));
+        return;
       case 'stop':
         return;
       default:

@@ -1,4 +1,6 @@
 /**
+ * Puts each egress IP on its uplink.
+ *
  * Lets the kernel answer ARP and neighbour solicitations for egress IPs and nothing else: a proxy neighbour entry answers.
  * The address is never local, so that no listener of the node can be reached through it; pings find it in a routing table
  * that nothing else looks into. Which answers leave is decided by the guard in nftables, never here. iproute2 knows the
@@ -13,46 +15,58 @@ import { ANSWER_TABLE, TUNNEL_DEVICE } from '../core/dataplane/staticRuleset.ts'
 import { runBatch } from './iproute.ts';
 import { jsonObjects, readJson, type ToolRunner } from './runTool.ts';
 
-interface UplinkState {
+/** Who has what, as `address device` where the device matters. */
+interface NodeState {
   readonly onDevice: ReadonlySet<string>;
   readonly local: ReadonlySet<string>;
   /** See `showing`; left over where a run of the tool was cut short. */
   readonly detoured: ReadonlySet<string>;
   readonly proxied: ReadonlySet<string>;
-  readonly pingable: ReadonlySet<string>;
+  /** Address → device. */
+  readonly pingable: ReadonlyMap<string, string>;
   readonly routed: ReadonlySet<string>;
+  /** Uplinks, and devices that have something that may be ours. */
+  readonly devices: ReadonlySet<string>;
 }
 
-async function readUplink(runner: ToolRunner, uplink: string): Promise<UplinkState> {
-  const [links, proxied, local, pingable, routed] = await Promise.all([
-    readObjects(runner, 'addr', 'show', 'dev', uplink),
-    readObjects(runner, 'neigh', 'show', 'proxy', 'dev', uplink),
+/** @param uplinks where everything counts; on other devices what looks like ours does, for they may have been uplinks */
+async function readNode(runner: ToolRunner, uplinks: readonly string[]): Promise<NodeState> {
+  const [links, links6, proxied, local, pingable, routed] = await Promise.all([
+    readObjects(runner, '-4', 'addr', 'show'),
+    Promise.all(uplinks.map((uplink) => readObjects(runner, '-6', 'addr', 'show', 'dev', uplink))),
+    readObjects(runner, 'neigh', 'show', 'proxy'),
     readRoutes(runner, 'table', 'local'),
     readRoutes(runner, 'table', String(ANSWER_TABLE.table)),
     readRoutes(runner, 'dev', TUNNEL_DEVICE),
   ]);
+  const addresses = [...links, ...links6.flat()].flatMap(({ ifname, addr_info }) =>
+    jsonObjects(addr_info)
+      .filter(({ noprefixroute }) => noprefixroute === true || uplinks.includes(String(ifname)))
+      .map((info) => ({ dev: ifname, local: info.local })),
+  );
   return {
-    onDevice: texts(
-      links.flatMap((link) => jsonObjects(link.addr_info)),
-      'local',
-    ),
-    local: texts(
-      local.filter(({ dev, type }) => dev === uplink && type === 'local'),
+    onDevice: places(addresses, 'local'),
+    local: places(
+      local.filter(({ type }) => type === 'local'),
       'dst',
     ),
     detoured: texts(
       local.filter(({ dev, type }) => dev === TUNNEL_DEVICE && (type ?? 'unicast') === 'unicast'),
       'dst',
     ),
-    proxied: texts(proxied, 'dst'),
-    pingable: texts(
-      pingable.filter(({ type }) => type === 'local'),
-      'dst',
+    proxied: places(proxied, 'dst'),
+    pingable: new Map(
+      pingable.filter(({ type }) => type === 'local').map(({ dst, dev }) => [String(dst), String(dev)]),
     ),
     // The kernel's own ways into the device, as those of link-local addresses, lead to whole networks.
     routed: texts(
       routed.filter(({ dst }) => !String(dst).includes('/')),
       'dst',
+    ),
+    devices: new Set(
+      [...uplinks, ...[...addresses, ...proxied].map(({ dev }) => String(dev))].filter(
+        (device) => device !== TUNNEL_DEVICE,
+      ),
     ),
   };
 }
@@ -72,35 +86,47 @@ function texts(items: readonly Json[], field: string): ReadonlySet<string> {
   return new Set(items.map((item) => String(item[field])));
 }
 
-/** What a node's uplink should have of egress IPs. */
+function places(items: readonly Json[], field: string): ReadonlySet<string> {
+  return new Set(items.map((item) => place(String(item[field]), String(item.dev))));
+}
+
+function place(address: string, device: string): string {
+  return `${address} ${device}`;
+}
+
+/** Egress IP → the uplink that it is on. */
+export type PlacedAddresses = ReadonlyMap<string, string>;
+
+/** What a node's uplinks should have of egress IPs. */
 export interface WantedAddresses {
   /** Those that it may have to answer for at any moment, and those that it does. */
-  readonly prepared: ReadonlySet<string>;
+  readonly prepared: PlacedAddresses;
   /** Those that it answers for, as people and pings see it. */
-  readonly shown: ReadonlySet<string>;
+  readonly shown: PlacedAddresses;
 }
 
 /**
  * All that the kernel needs to answer for these: a way to them that is not the uplink, for a proxy answers only for what
  * lies behind another device, and the proxy's entry.
  */
-export function prepareAddresses(
-  runner: ToolRunner,
-  uplink: string,
-  addresses: readonly string[],
-): Promise<KernelOutcome> {
+export function prepareAddresses(runner: ToolRunner, addresses: PlacedAddresses): Promise<KernelOutcome> {
   return runBatch(
     runner,
     'ip',
-    addresses.flatMap((address) => preparing(address, uplink)),
+    [...addresses].flatMap(([address, uplink]) => preparing(address, uplink)),
   );
 }
 
 function preparing(address: string, uplink: string): readonly string[] {
-  return [
-    `route replace ${alone(address)} dev ${TUNNEL_DEVICE}`,
-    `neigh replace proxy ${address} dev ${uplink}`,
-  ];
+  return [routing(address), proxying(address, uplink)];
+}
+
+function routing(address: string): string {
+  return `route replace ${alone(address)} dev ${TUNNEL_DEVICE}`;
+}
+
+function proxying(address: string, uplink: string): string {
+  return `neigh replace proxy ${address} dev ${uplink}`;
 }
 
 function isIpv6(address: string): boolean {
@@ -113,15 +139,11 @@ function alone(address: string): string {
 }
 
 /** Shows addresses that were not shown before: `refused` where part of it is there already. */
-export function showAddresses(
-  runner: ToolRunner,
-  uplink: string,
-  addresses: readonly string[],
-): Promise<KernelOutcome> {
+export function showAddresses(runner: ToolRunner, addresses: PlacedAddresses): Promise<KernelOutcome> {
   return runBatch(
     runner,
     'ip',
-    addresses.flatMap((address) => [
+    [...addresses].flatMap(([address, uplink]) => [
       ...showing(address, uplink),
       `route replace ${answering(address, uplink)}`,
     ]),
@@ -144,7 +166,11 @@ function showing(address: string, uplink: string): readonly string[] {
 
 /** The way of pings. Of IPv6 it is the loopback device's, which the address need not be on, and which does not flap. */
 function answering(address: string, uplink: string): string {
-  return `local ${address} dev ${isIpv6(address) ? 'lo' : uplink} table ${ANSWER_TABLE.table}`;
+  return `local ${address} dev ${answeringDevice(address, uplink)} table ${ANSWER_TABLE.table}`;
+}
+
+function answeringDevice(address: string, uplink: string): string {
+  return isIpv6(address) ? 'lo' : uplink;
 }
 
 function detour(address: string): string {
@@ -156,56 +182,85 @@ function delocalizing(address: string, uplink: string): string {
 }
 
 /**
- * Makes the uplink as it is wanted, changing only what differs.
- * @param wanted is asked once the device was read, so that the newest wish counts
+ * Makes the node as it is wanted, changing only what differs. What is ours on a device that is no uplink any more goes too.
+ * @param wanted is asked once the node was read, so that the newest wish counts
  */
 export async function settleAddresses(
   runner: ToolRunner,
-  uplink: string,
+  uplinks: readonly string[],
   wanted: () => WantedAddresses,
 ): Promise<KernelOutcome> {
-  const state = await readUplink(runner, uplink);
+  const state = await readNode(runner, uplinks);
   const { prepared, shown } = wanted();
-  const ours = new Set([...prepared, ...shown, ...state.routed, ...state.pingable, ...state.detoured]);
+  const ours = new Set([
+    ...[...prepared.keys(), ...shown.keys()],
+    ...[...state.routed, ...state.pingable.keys(), ...state.detoured],
+  ]);
   const changes = [...ours].flatMap((address) => [
-    ...preparation(state, address, { uplink, wanted: prepared.has(address) }),
-    ...appearance(state, address, { uplink, wanted: shown.has(address) }),
+    ...withdrawal(state, address, { prepared: prepared.get(address), shown: shown.get(address) }),
+    ...preparation(state, address, prepared.get(address)),
+    ...appearance(state, address, shown.get(address)),
   ]);
   return runBatch(runner, 'ip', changes);
 }
 
-function preparation(
-  state: UplinkState,
+/** From devices that are not its uplink, or not any more. */
+function withdrawal(
+  { devices, onDevice, proxied, local }: NodeState,
   address: string,
-  { uplink, wanted }: { readonly uplink: string; readonly wanted: boolean },
+  wanted: { readonly prepared: string | undefined; readonly shown: string | undefined },
 ): readonly string[] {
-  const [routed, proxied] = [state.routed.has(address), state.proxied.has(address)];
-  if (wanted) return routed && proxied ? [] : preparing(address, uplink);
-  return [
-    ...(proxied ? [`neigh del proxy ${address} dev ${uplink}`] : []),
-    ...(routed ? [`route del ${alone(address)} dev ${TUNNEL_DEVICE}`] : []),
-  ];
+  return [...devices].flatMap((device) => {
+    const here = place(address, device);
+    const goes = onDevice.has(here) && device !== wanted.shown;
+    return [
+      ...(proxied.has(here) && device !== wanted.prepared
+        ? [`neigh del proxy ${address} dev ${device}`]
+        : []),
+      ...(goes && local.has(here) ? [delocalizing(address, device)] : []),
+      ...(goes ? [`addr del ${alone(address)} dev ${device}`] : []),
+    ];
+  });
 }
 
-function appearance(
-  state: UplinkState,
+function preparation(
+  { routed, proxied }: NodeState,
   address: string,
-  { uplink, wanted }: { readonly uplink: string; readonly wanted: boolean },
+  uplink: string | undefined,
 ): readonly string[] {
-  const [onDevice, pingable] = [state.onDevice.has(address), state.pingable.has(address)];
-  const shows = wanted && !onDevice;
+  if (uplink === undefined)
+    return routed.has(address) ? [`route del ${alone(address)} dev ${TUNNEL_DEVICE}`] : [];
+  return routed.has(address) && proxied.has(place(address, uplink)) ? [] : preparing(address, uplink);
+}
+
+function appearance(state: NodeState, address: string, uplink: string | undefined): readonly string[] {
+  const pingable = state.pingable.get(address);
+  const shown = uplink !== undefined && state.onDevice.has(place(address, uplink));
+  const shows = uplink !== undefined && !shown;
+  const answers = uplink !== undefined && pingable === answeringDevice(address, uplink);
   return [
     ...(shows ? showing(address, uplink) : []),
-    ...(onDevice && state.local.has(address) ? [delocalizing(address, uplink)] : []),
+    ...(shown && state.local.has(place(address, uplink)) ? [delocalizing(address, uplink)] : []),
     ...(state.detoured.has(address) && !shows ? [`route del ${detour(address)}`] : []),
-    ...(wanted && !pingable ? [`route replace ${answering(address, uplink)}`] : []),
-    ...(!wanted && pingable ? [`route del ${answering(address, uplink)}`] : []),
-    ...(!wanted && onDevice ? [`addr del ${alone(address)} dev ${uplink}`] : []),
+    ...(uplink !== undefined && !answers ? [`route replace ${answering(address, uplink)}`] : []),
+    ...(uplink === undefined && pingable !== undefined
+      ? [`route del local ${address} dev ${pingable} table ${ANSWER_TABLE.table}`]
+      : []),
   ];
 }
 
-/** What some run of the agent left here: routes into the tunnel device, and a routing table that is ours alone. */
-export async function readAddresses(runner: ToolRunner, uplink: string): Promise<readonly string[]> {
-  const { routed, pingable } = await readUplink(runner, uplink);
-  return [...new Set([...routed, ...pingable])];
+export interface Traces {
+  /** Routes into the tunnel device, and a routing table that is ours alone. */
+  readonly addresses: readonly string[];
+  /** That show one of them, or answer for one. */
+  readonly devices: readonly string[];
+}
+
+/** What some run of the agent left here. */
+export async function readTraces(runner: ToolRunner, uplinks: readonly string[]): Promise<Traces> {
+  const { routed, pingable, onDevice, proxied, devices } = await readNode(runner, uplinks);
+  const addresses = [...new Set([...routed, ...pingable.keys()])];
+  const has = (device: string): boolean =>
+    addresses.some((it) => [onDevice, proxied].some((places) => places.has(place(it, device))));
+  return { addresses, devices: [...devices].filter(has) };
 }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { soleUplink } from '../core/uplinks.ts';
 import { isDisturbance } from './watchUplink.ts';
 
 test.each([
@@ -27,5 +28,7 @@ test.each([
   },
   { name: 'a line goes on', line: '    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff', is: false },
 ])('$name: worth a look is $is', ({ line, is }) => {
-  expect(isDisturbance(line, 'eth0')).toBe(is);
+  expect(isDisturbance(line, soleUplink('eth0'))).toBe(is);
+  const [, ...rest] = [...soleUplink('eth1'), ...soleUplink('eth0')];
+  expect(isDisturbance(line, [...soleUplink('eth1'), ...rest])).toBe(is);
 });

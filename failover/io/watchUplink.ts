@@ -1,6 +1,7 @@
-/** Tells when links or addresses of the node change, so that what a flap of the uplink undid is done again. */
+/** Tells when links or addresses of the node change, so that what a flap of an uplink undid is done again. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { Uplinks } from '../core/uplinks.ts';
 
 export interface UplinkWatch {
   stop(): void;
@@ -10,16 +11,25 @@ export interface UplinkWatch {
 const FLAP_SETTLE_MS = 10;
 
 /**
- * What undoes something: the uplink itself changes, or an address goes off it. What is added, by us too, and what happens
+ * What undoes something: an uplink itself changes, or an address goes off it. What is added, by us too, and what happens
  * to other devices, as with every pod that comes or goes, is none of it.
  */
-export function isDisturbance(line: string, uplink: string): boolean {
+export function isDisturbance(line: string, uplinks: Uplinks): boolean {
   const [, deleted, device, rest] = /^(Deleted )?\d+: ([^\s:@]+)(.*)$/.exec(line) ?? [];
-  return device === uplink && (deleted !== undefined || /^[@:]/.test(rest ?? ''));
+  return (
+    uplinks.some((uplink) => uplink.device === device) && (deleted !== undefined || /^[@:]/.test(rest ?? ''))
+  );
 }
 
 export function watchUplink(
-  { execPrefix, uplink }: { readonly execPrefix: readonly string[]; readonly uplink: string },
+  {
+    execPrefix,
+    uplinks,
+  }: {
+    readonly execPrefix: readonly string[];
+    /** As they are now. */
+    readonly uplinks: () => Uplinks;
+  },
   onChange: () => void,
   warn: (message: string) => void,
 ): UplinkWatch {
@@ -28,13 +38,13 @@ export function watchUplink(
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   createInterface(child.stdout).on('line', (line) => {
-    if (stopped || !isDisturbance(line, uplink)) return;
+    if (stopped || !isDisturbance(line, uplinks())) return;
     timer ??= setTimeout(() => {
       timer = undefined;
       if (!stopped) onChange();
     }, FLAP_SETTLE_MS);
   });
-  child.on('error', (error) => warn(`the uplink is not watched: ${error.message}`));
+  child.on('error', (error) => warn(`the uplinks are not watched: ${error.message}`));
   return {
     stop() {
       stopped = true;

@@ -2,6 +2,7 @@
  * Ten thousand objects of our kinds that mean nothing, written straight through a real kube-apiserver by who may: what is
  * meant is served among them, no program outgrows its limit, and nothing of them is left where they are deleted.
  */
+
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -9,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AgentView } from '../../failover/core/agent/agentView.ts';
 import { NodePlanner } from '../../failover/core/agent/nodePlanner.ts';
 import { assignmentsOf, statedRights, wordOf } from '../../failover/core/agent/ownershipInput.ts';
+import { soleUplink } from '../../failover/core/uplinks.ts';
 import { startAgentCaches } from '../../failover/io/agentCaches.ts';
 import type { KubeClient, KubeOutcome } from '../../kube/kubeClient.ts';
 import { createRestClient } from '../../kube/restClient.ts';
@@ -185,7 +187,6 @@ test('an agent reads it all without a long stall, and plans from it', async () =
       client: client(),
       logger,
       self: { node: 'node-1', address: address.value, mac: '02:53:cb:00:71:04' },
-      uplink: 'eth0',
       serviceCidrs: [],
       onPodsUnseen: () => undefined,
       onView: (it) => caches.stop().then(() => resolve(it)),
@@ -198,6 +199,7 @@ test('an agent reads it all without a long stall, and plans from it', async () =
     holders: new Map(),
     recalled: new Map(),
     givenBack: new Map(),
+    uplinks: soleUplink('eth0'),
   });
   const rights = statedRights(view);
   const word = wordOf(view);

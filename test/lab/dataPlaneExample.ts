@@ -13,6 +13,7 @@ import { renderElements } from '../../failover/core/dataplane/renderElements.ts'
 import { renderStaticRuleset, type StaticRuleset } from '../../failover/core/dataplane/staticRuleset.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
 import { deriveDurations } from '../../failover/core/ownership/durations.ts';
+import { soleUplink, type Uplinks } from '../../failover/core/uplinks.ts';
 import { formatAddress, parseAddress } from '../../policy/address.ts';
 import { cidrRange, parseCidr } from '../../policy/cidr.ts';
 import type { Address, Cidr } from '../../policy/model.ts';
@@ -68,7 +69,7 @@ export function examplePlan(node: Node, holder: Node = 'gw-1'): NodeDataPlane {
   const ports = { 'gw-1': 1024, 'gw-2': 1152, 'worker-1': 1280 } as const;
   return {
     self: endpoint(node),
-    uplink: 'eth0',
+    uplinks: soleUplink('eth0'),
     peers: others.map(endpoint),
     direct: ['10.96.0.0/16', '10.244.0.0/16', '10.244.21.0/24', '203.0.113.11/32', '203.0.113.12/32'].map(
       cidr,
@@ -87,10 +88,11 @@ export function examplePlan(node: Node, holder: Node = 'gw-1'): NodeDataPlane {
   };
 }
 
-export function exampleRules(node: Node): StaticRuleset {
+export function exampleRules(node: Node, uplinks?: Uplinks): StaticRuleset {
   const { self } = examplePlan(node);
   return renderStaticRuleset({
     uplink: 'eth0',
+    ...(uplinks === undefined ? {} : { uplinks }),
     uplinkMtu: 1500,
     self: self.address,
     tunnelPort: 4790,
@@ -110,12 +112,12 @@ const EGRESS6 = '2001:db8::100';
 
 /** The guard's table: all addresses are guarded, and what the node holds hangs on its seventh session. */
 function exampleGuard(node: Node): string {
-  const { uplink, addresses } = examplePlan(node);
+  const { uplinks, addresses } = examplePlan(node);
   const held = addresses.filter(({ holder }) => holder === node).map((it) => formatAddress(it.address));
   const held6 = node === 'gw-1' ? [EGRESS6] : [];
   const armed = new Map([...held, ...held6].map((name) => [name, SESSION]));
   return [
-    renderGuardRuleset(uplink, EXAMPLE_DURATIONS).text,
+    renderGuardRuleset(uplinks[0].device, EXAMPLE_DURATIONS).text,
     tokenCommands(EXAMPLE_TOKEN),
     guardCommands([...EGRESS.map(formatAddress), EGRESS6]),
     addressCommands(armed),

@@ -11,6 +11,7 @@ import type {
 } from '../../failover/core/dataPlane.ts';
 import { tunnelMac } from '../../failover/core/dataplane/tunnelMac.ts';
 import type { Durations } from '../../failover/core/ownership/durations.ts';
+import { soleUplink, type Uplinks } from '../../failover/core/uplinks.ts';
 import { createAnnouncer } from '../../failover/io/announcer.ts';
 import { createAnswerGate, type KernelGate } from '../../failover/io/answerGate.ts';
 import { createKernelDataPlane, type KernelDataPlane } from '../../failover/io/kernelDataPlane.ts';
@@ -98,7 +99,7 @@ export function planFor(node: NodeName, wish: Wish, underlay: Family = 4): NodeD
   }));
   return {
     self: endpoint(node, underlay),
-    uplink: 'eth0',
+    uplinks: soleUplink('eth0'),
     peers: NODE_NAMES.filter((other) => other !== node).map((other) => endpoint(other, underlay)),
     direct: [
       makeCidr(4, address('10.244.0.0').value, 16),
@@ -144,6 +145,8 @@ const stateDirOf = (lab: DataPlaneLab, node: NodeName): string =>
 
 export interface LabPlane extends KernelDataPlane {
   readonly gate: KernelGate;
+  /** As the agent's main thread tells its ownership thread; plans have to say the same. */
+  setUplinks(uplinks: Uplinks): Promise<KernelOutcome>;
 }
 
 /** Both halves of a node's kernel side, as the agent has them in two threads. */
@@ -155,13 +158,14 @@ function createLabPlane(
   const token = EXAMPLE_TOKEN;
   const self = underlayOf(node, underlay);
   const options = { uplink: 'eth0', self, execPrefix: lab.prefix(node), token };
+  let uplinks = soleUplink('eth0');
   const runner = { execPrefix: options.execPrefix, deadlineMs: 5000 };
   const announcer = createAnnouncer(options);
   const commands = openCommandsIn(options.execPrefix, token);
   const nft = createNftables(runner);
-  const gate = createAnswerGate({ ...options, runner, announcer, commands, nft, durations });
+  const gate = createAnswerGate({ ...options, uplinks, runner, announcer, commands, nft, durations });
   const watch: UplinkWatch = watchUplink(
-    options,
+    { ...options, uplinks: () => uplinks },
     () => void gate.reassert(),
     () => undefined,
   );
@@ -176,6 +180,10 @@ function createLabPlane(
     ...plane,
     gate,
     close,
+    setUplinks(now) {
+      uplinks = now;
+      return gate.setUplinks(now);
+    },
     async cleanup() {
       await close();
       return plane.cleanup();

@@ -302,7 +302,6 @@ function agentView({ name, egressIps, gatewayNodes, nodes }: Gateway): AgentView
   return {
     node: name,
     self: { node: name, address: makeAddress(4, 0n), mac: '' },
-    uplink: 'eth0',
     nodes,
     namespaces: new Map(),
     pods: new Map(),

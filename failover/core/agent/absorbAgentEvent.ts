@@ -1,10 +1,12 @@
 /** Takes in what happened. What follows from it is agentCore.ts's to decide. */
+
 import { isOlderVersion } from '../../../kube/core/isOlderVersion.ts';
 import { egressIpName } from '../../../policy/address.ts';
 import type { SessionRef } from '../egressIp.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import type { PeerKeyIds } from '../peerKeys.ts';
+import { sameUplinks } from '../uplinks.ts';
 import type { AgentState } from './agentState.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
@@ -63,10 +65,11 @@ export function absorb(state: AgentState, event: AgentEvent): AgentState {
   }
 }
 
-/** Whether the data plane works is known from applying plans, not from looking at the node. */
+/** Whether the data plane works is known from applying plans, not from looking at the node. The same uplinks are the same object. */
 function keepReadiness(observed: ObservedNode, known: ObservedNode): ObservedNode {
   const { dataPlaneReady, dataPlaneMessage } = known;
-  return { ...observed, dataPlaneReady, dataPlaneMessage };
+  const uplinks = sameUplinks(observed.uplinks, known.uplinks) ? known.uplinks : observed.uplinks;
+  return { ...observed, uplinks, dataPlaneReady, dataPlaneMessage };
 }
 
 /** A gateway repeats itself until everybody has heard: only news are worth an apply. */

@@ -6,6 +6,7 @@ import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
 import type { Holding } from '../ownership/messages.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
+import { soleUplink } from '../uplinks.ts';
 import type { AgentEvent } from './absorbAgentEvent.ts';
 import { type AgentEffect, stepAgent } from './agentCore.ts';
 import { type AgentState, initialAgent, NO_OWNERSHIP } from './agentState.ts';
@@ -105,7 +106,6 @@ function view(change: Partial<AgentView> = {}): AgentView {
   return {
     node: 'gw-1',
     self: { node: 'gw-1', address: makeAddress(4, 0xcb00710bn), mac: '02:53:cb:00:71:0b' },
-    uplink: 'eth0',
     nodes: new Map(),
     namespaces: new Map(),
     pods: new Map([['default/my-app-1', pod]]),
@@ -128,6 +128,7 @@ const observed: ObservedNode = {
   interfaces: [],
   onLink: [],
   nextHops: [],
+  uplinks: soleUplink('eth0'),
   ownAddresses: [],
   capacity: 256,
   versions: { agent: '', kernel: '', nftables: '' },

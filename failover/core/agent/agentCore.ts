@@ -48,7 +48,9 @@ function reconcileApply(state: AgentState, view: AgentView): AgentStep {
   const givenBack = state.portReturns.given;
   const { holdings } = ownership;
   const generations = generationsOf(view, state.memory.planner.select(view));
-  const plan = state.memory.planner.plan(view, { holdings, heard, holders, recalled, givenBack });
+  const { uplinks } = state.observed;
+  const known = { uplinks, holdings, heard, holders, recalled, givenBack };
+  const plan = state.memory.planner.plan(view, known);
   return {
     state: {
       ...state,

@@ -16,7 +16,6 @@ export interface LocalPod {
 export interface AgentView {
   readonly node: string;
   readonly self: TunnelEndpoint;
-  readonly uplink: string;
   readonly nodes: ReadonlyMap<string, NodeFacts>;
   /** Namespace name → labels. */
   readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;

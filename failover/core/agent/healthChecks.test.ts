@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { makeAddress, parseAddress } from '../../../policy/address.ts';
+import { parseCidr } from '../../../policy/cidr.ts';
 import type { Address } from '../../../policy/model.ts';
+import { soleUplink } from '../uplinks.ts';
 import { type CheckedNode, type HealthProbe, planChecks } from './healthChecks.ts';
 
 const probe: HealthProbe = {
@@ -30,7 +32,10 @@ const hops = (...texts: readonly string[]) =>
     return { address: hop, interfaceName };
   });
 const own = (...texts: readonly string[]) =>
-  texts.map((text) => ({ address: text, prefix: 64, dynamic: false }));
+  texts.map((text) => {
+    const [address = '', interfaceName = 'eth0'] = text.split(' ');
+    return { address, prefix: 64, dynamic: false, interfaceName };
+  });
 const V4 = '203.0.113.11';
 const V6 = '2001:db8::11';
 const LINK_LOCAL = 'fe80::11';
@@ -44,6 +49,7 @@ const node: CheckedNode = {
   observed: {
     nextHops: hops('203.0.113.1 eth0', 'fe80::1 eth0'),
     ownAddresses: own(V4, V6, LINK_LOCAL),
+    uplinks: soleUplink('eth0'),
   },
 };
 const node6: CheckedNode = { ...node, address: address(V6) };
@@ -106,6 +112,7 @@ test.each(['fe80::1', '2001:db8::1'])('neighbour discovery asks %s from the link
   const observed = { ...node.observed, nextHops: hops(`${hop} eth0`) };
   expect(planChecks(BARE, { ...node6, observed })[1]?.question).toEqual({
     kind: 'nd',
+    device: 'eth0',
     address: hop,
     from: LINK_LOCAL,
   });
@@ -117,6 +124,53 @@ test('a next hop that there is nothing to ask from is a check that cannot be mad
     { kind: 'carrier' },
     { kind: 'unaskable', why: 'this node has no IPv4 address of its own on eth0 to ask from' },
     { kind: 'unaskable', why: 'this node has no link-local address of its own on eth0 to ask from' },
+  ]);
+});
+
+const network = (text: string) => {
+  const found = parseCidr(text);
+  if (found.kind !== 'ok') throw new Error(text);
+  return found.value;
+};
+/** Its second card's networks are those of 192.0.2.0 and 2001:db8:2::. */
+const twoCards: CheckedNode = {
+  ...node,
+  observed: {
+    nextHops: hops('203.0.113.1 eth0', '192.0.2.1 eth1', 'fe80::2 eth1'),
+    ownAddresses: own(V4, V6, LINK_LOCAL, '192.0.2.11 eth1', 'fe80::12 eth1'),
+    uplinks: [
+      { device: 'eth0', networks: [network('203.0.113.0/24')] },
+      { device: 'eth1', networks: ['192.0.2.0/24', '2001:db8:2::/64'].map(network) },
+    ],
+  },
+};
+
+test.each([
+  { name: 'nothing lies there', egressIps: ['203.0.113.100'], more: [] },
+  {
+    name: 'an IPv4 one does',
+    egressIps: ['192.0.2.100'],
+    more: ['carrier eth1', 'next-hop 192.0.2.1 on eth1'],
+  },
+  {
+    name: 'one of each family does',
+    egressIps: ['192.0.2.100', '2001:db8:2::100'],
+    more: ['carrier eth1', 'next-hop 192.0.2.1 on eth1', 'next-hop fe80::2 on eth1'],
+  },
+])('a second card is checked while an egress IP lies there: $name', ({ egressIps, more }) => {
+  const on = { ...twoCards, egressIps: egressIps.map(address) };
+  expect(ids(BARE, on)).toEqual(['carrier eth0', NEXT4, ...more]);
+});
+
+test('the second next hop is asked on its own card, from an address there, and named with it', () => {
+  const on = { ...twoCards, egressIps: ['192.0.2.100', '2001:db8:2::100'].map(address) };
+  expect(planChecks(BARE, on).slice(2)).toMatchObject([
+    { subject: 'the uplink eth1', question: { kind: 'carrier', device: 'eth1' } },
+    {
+      subject: 'the next hop 192.0.2.1 on eth1',
+      question: { kind: 'arp', device: 'eth1', address: '192.0.2.1', from: '192.0.2.11' },
+    },
+    { question: { kind: 'nd', device: 'eth1', address: 'fe80::2', from: 'fe80::12' } },
   ]);
 });
 

@@ -1,11 +1,12 @@
 /**
- * Decides what a gateway checks: the carrier of its uplink, its next hops by ARP and neighbour discovery, and those of the
- * configured probes that are meant for its class, that is, for its labels; and from which of its addresses it asks. Leaves the
- * verdict to `health`.
+ * Decides what a gateway checks: the carrier of its uplink, its next hops by ARP and neighbour discovery, the same of each
+ * further uplink that an egress IP lies on, and those of the configured probes that are meant for its class, that is, for its
+ * labels; and from which of its addresses it asks. Leaves the verdict to `health`.
  */
 import { formatAddress, parseAddress } from '../../../policy/address.ts';
 import type { Address, Family, LabelSelector } from '../../../policy/model.ts';
 import { type Labels, matchesSelector } from '../../../policy/selector.ts';
+import { uplinkOf } from '../uplinks.ts';
 import type { CheckRule } from './health.ts';
 import { chooseProbeSource, chooseSolicitationSource, type OwnAddress } from './probeSource.ts';
 import type { ObservedNode } from './reportNode.ts';
@@ -37,7 +38,12 @@ export interface HealthSettings {
 /** What whoever probes does, once per interval. `from`: the node's own address that it asks from. */
 export type Question =
   | { readonly kind: 'carrier'; readonly device: string }
-  | { readonly kind: 'arp' | 'nd'; readonly address: string; readonly from: string }
+  | {
+      readonly kind: 'arp' | 'nd';
+      readonly device: string;
+      readonly address: string;
+      readonly from: string;
+    }
   | ({ readonly address: string; readonly from: string } & ProbeMethod)
   /** There is nothing to ask from: that is no word about who would be asked. */
   | { readonly kind: 'unaskable'; readonly why: string };
@@ -45,12 +51,13 @@ export type Question =
 /** What the checks of one node follow from. */
 export interface CheckedNode {
   readonly labels: Labels;
+  /** The first: where the node's address is, and what configured probes leave by. */
   readonly uplink: string;
   /** What the node is known by, and where its end of the tunnel is. */
   readonly address: Address;
   /** All that there are, wherever they are answered. */
   readonly egressIps: readonly Address[];
-  readonly observed: Pick<ObservedNode, 'nextHops' | 'ownAddresses'>;
+  readonly observed: Pick<ObservedNode, 'nextHops' | 'ownAddresses' | 'uplinks'>;
 }
 
 export interface HealthCheck extends CheckRule {
@@ -69,42 +76,76 @@ export function planChecks(
   { probes, nextHopCheck }: HealthSettings,
   node: CheckedNode,
 ): readonly HealthCheck[] {
-  const { labels, uplink } = node;
+  const { labels } = node;
   const own = ownAddressesOf(node);
   return [
-    {
-      id: `carrier ${uplink}`,
-      reason: 'NoCarrier',
-      subject: `the uplink ${uplink}`,
-      question: { kind: 'carrier', device: uplink },
-      ...CARRIER,
-    },
-    ...(nextHopCheck ? nextHopsOf(node).map((hop) => nextHopCheckOf(hop, own, node)) : []),
+    ...checkedUplinks(node).flatMap((uplink) => uplinkChecks(uplink, nextHopCheck, node)),
     ...probes
       .filter((probe) => matchesSelector(probe.nodes, labels))
       .map((probe) => probeCheckOf(probe, own, node)),
   ];
 }
 
-/**
- * Where what this gateway forwards goes: of each family that it needs, the first next hop on the uplink. That of the node's own
- * family it always needs, for the tunnel goes there to nodes of other networks. That of the other family it needs while there is
- * an egress IP of it, anywhere, as every address may come here: a router that nobody needs makes no gateway unfit.
- */
-function nextHopsOf({ uplink, address, egressIps, observed }: CheckedNode): readonly Address[] {
-  const needed = new Set<Family>([address.family, ...egressIps.map(({ family }) => family)]);
-  const there = observed.nextHops
-    .filter(({ interfaceName }) => interfaceName === uplink)
-    .flatMap((hop) => parsed(hop.address));
-  return FAMILIES.filter((family) => needed.has(family)).flatMap(
-    (family) => there.find((hop) => hop.family === family) ?? [],
-  );
+interface CheckedUplink {
+  readonly device: string;
+  /** Of next hops that what this gateway forwards needs there. */
+  readonly families: ReadonlySet<Family>;
 }
 
-/** One that somebody put on the uplink although it is an egress IP is left out: answers to it may come to another gateway. */
-function ownAddressesOf({ egressIps, observed }: CheckedNode): readonly OwnAddress[] {
+/**
+ * The first always, and the next hop of the node's own family there, for the tunnel goes there to nodes of other networks. All else
+ * while there is an egress IP that it takes, anywhere, as every address may come here: a router that nobody needs makes no gateway
+ * unfit, nor does a card.
+ */
+function checkedUplinks({ uplink, address, egressIps, observed }: CheckedNode): readonly CheckedUplink[] {
+  const familiesOf = (at: number): readonly Family[] =>
+    egressIps.filter((it) => uplinkOf(it, observed.uplinks) === at).map(({ family }) => family);
+  const [, ...further] = observed.uplinks;
+  return [
+    { device: uplink, families: new Set([address.family, ...familiesOf(0)]) },
+    ...further
+      .map(({ device }, index) => ({ device, families: new Set(familiesOf(index + 1)) }))
+      .filter(({ families }) => families.size > 0),
+  ];
+}
+
+function uplinkChecks(
+  { device, families }: CheckedUplink,
+  nextHopCheck: boolean,
+  node: CheckedNode,
+): readonly HealthCheck[] {
+  const { observed } = node;
+  const there = observed.nextHops
+    .filter(({ interfaceName }) => interfaceName === device)
+    .flatMap((hop) => parsed(hop.address));
+  const hops = FAMILIES.filter((family) => families.has(family)).flatMap(
+    (family) => there.find((hop) => hop.family === family) ?? [],
+  );
+  return [
+    {
+      id: `carrier ${device}`,
+      reason: 'NoCarrier',
+      subject: `the uplink ${device}`,
+      question: { kind: 'carrier', device },
+      ...CARRIER,
+    },
+    ...(nextHopCheck ? hops.map((hop) => nextHopCheckOf(hop, device, node)) : []),
+  ];
+}
+
+/**
+ * Of one device. One that somebody put there although it is an egress IP is left out: answers to it may come to another
+ * gateway.
+ */
+function ownAddressesOf(
+  { uplink, egressIps, observed }: CheckedNode,
+  device: string = uplink,
+): readonly OwnAddress[] {
   return observed.ownAddresses
-    .flatMap(({ address, ...rest }) => parsed(address).map((it) => ({ address: it, ...rest })))
+    .filter(({ interfaceName }) => interfaceName === device)
+    .flatMap(({ address, prefix, dynamic }) =>
+      parsed(address).map((it) => ({ address: it, prefix, dynamic })),
+    )
     .filter(({ address: { family, value } }) =>
       egressIps.every((egress) => egress.family !== family || egress.value !== value),
     );
@@ -115,21 +156,21 @@ function parsed(text: string): readonly Address[] {
   return address.kind === 'ok' ? [address.value] : [];
 }
 
-function nextHopCheckOf(
-  hop: Address,
-  own: readonly OwnAddress[],
-  { uplink, address: node }: CheckedNode,
-): HealthCheck {
+function nextHopCheckOf(hop: Address, device: string, checked: CheckedNode): HealthCheck {
+  const { uplink, address: node } = checked;
   const address = formatAddress(hop);
+  const own = ownAddressesOf(checked, device);
+  const place = device === uplink ? '' : ` on ${device}`;
   const [kind, from, lacking] =
     hop.family === 4
       ? (['arp', chooseProbeSource(hop, own, node), 'IPv4'] as const)
       : (['nd', chooseSolicitationSource(own, node), 'link-local'] as const);
   return {
-    id: `next-hop ${address}`,
+    id: `next-hop ${address}${place}`,
     reason: 'NextHopSilent',
-    subject: `the next hop ${address}`,
-    question: from === undefined ? unaskable(uplink, lacking) : { kind, address, from: formatAddress(from) },
+    subject: `the next hop ${address}${place}`,
+    question:
+      from === undefined ? unaskable(device, lacking) : { kind, device, address, from: formatAddress(from) },
     ...NEXT_HOP,
   };
 }

@@ -5,6 +5,7 @@ import { makeCidr } from '../../../policy/cidr.ts';
 import type { LabelRequirement, NodeFacts, Policy, WorkloadSelector } from '../../../policy/model.ts';
 import type { EgressIp } from '../egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../gatewayNode.ts';
+import { soleUplink } from '../uplinks.ts';
 import type { AgentView, LocalPod } from './agentView.ts';
 import { NodePlanner } from './nodePlanner.ts';
 import { type KnownAnswers, planNode } from './planNode.ts';
@@ -111,7 +112,6 @@ function start(): World {
   const view = {
     node: 'self',
     self,
-    uplink: 'eth0',
     nodes: none,
     namespaces: none,
     pods: none,
@@ -125,6 +125,7 @@ function start(): World {
       holders: none,
       recalled: new Map([[formatAddress(egress(0)), '02:53:0a:00:00:02']]),
       givenBack: none,
+      uplinks: soleUplink('eth0'),
     },
   };
 }

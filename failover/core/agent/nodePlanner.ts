@@ -76,7 +76,7 @@ export class NodePlanner {
     return {
       dataPlane: {
         self: view.self,
-        uplink: view.uplink,
+        uplinks: known.uplinks,
         peers: this.#peers(gatewayNodes, view.node),
         direct: this.#direct(view.nodes, view.serviceCidrs),
         addresses: planned.addresses,

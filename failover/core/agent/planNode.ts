@@ -11,6 +11,7 @@ import type { EgressAddressPlan, NodeDataPlane, TunnelEndpoint, UnknownPods } fr
 import type { EgressIp } from '../egressIp.ts';
 import type { GatewayNode } from '../gatewayNode.ts';
 import { compareRights, type Holding } from '../ownership/messages.ts';
+import type { Uplinks } from '../uplinks.ts';
 import type { AgentView } from './agentView.ts';
 import { type Claim, decideHolder, statementOf } from './holders.ts';
 import type { PodSelection } from './selectPods.ts';
@@ -30,6 +31,8 @@ export interface NodePlan {
 }
 
 export interface KnownAnswers {
+  /** As the node was observed last. */
+  readonly uplinks: Uplinks;
   /** What our own kernel answers for. */
   readonly holdings: readonly Holding[];
   /** Address as text → what other gateways said by datagram. */
@@ -61,7 +64,7 @@ export function planNode(view: AgentView, selection: PodSelection, known: KnownA
   return {
     dataPlane: {
       self: view.self,
-      uplink: view.uplink,
+      uplinks: known.uplinks,
       peers: others.flatMap(peerOf),
       direct: directNetworks(view),
       addresses: addresses.toSorted((a, b) => compareAddresses(a.address, b.address)),

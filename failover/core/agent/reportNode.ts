@@ -5,6 +5,7 @@
 import type { EgressIp, SessionRef } from '../egressIp.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import type { PeerKeyIds } from '../peerKeys.ts';
+import type { Uplinks } from '../uplinks.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import { ownBlocks } from './portReturns.ts';
@@ -20,11 +21,14 @@ export interface ObservedNode {
   readonly interfaces: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   readonly onLink: readonly { readonly cidr: string; readonly interfaceName: string }[];
   readonly nextHops: readonly { readonly address: string; readonly interfaceName: string }[];
-  /** Of the uplink, link-local ones too: what the node may ask from. Not reported. */
+  /** What `onLink` and `nextHops` say of devices that lead outside. Not reported. */
+  readonly uplinks: Uplinks;
+  /** Of the uplinks, link-local ones too: what the node may ask from. Not reported. */
   readonly ownAddresses: readonly {
     readonly address: string;
     readonly prefix: number;
     readonly dynamic: boolean;
+    readonly interfaceName: string;
   }[];
   readonly capacity: number;
   readonly versions: { readonly agent: string; readonly kernel: string; readonly nftables: string };

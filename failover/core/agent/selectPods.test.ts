@@ -69,7 +69,6 @@ function select(
   const view: AgentView = {
     node: 'self',
     self: { node: 'self', address: makeAddress(4, 1n), mac: '02:53:00:00:00:01' },
-    uplink: 'eth0',
     nodes: new Map(),
     namespaces: new Map(),
     pods: new Map(pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod])),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { adviseOn, findClosedChains, knowsTunnel } from './closedForwarding.ts';
+import { adviseOn, adviseOnStrict, findClosedChains, knowsTunnel } from './closedForwarding.ts';
 
 const chain = (change: object = {}) => ({
   chain: {
@@ -78,5 +78,12 @@ test('the advice is two commands', () => {
   const chains = findClosedChains(listing(chain(), chain({ family: 'ip6' })));
   expect(adviseOn(chains)).toBe(
     'the chain ip filter FORWARD (and 1 more) drops what it does not accept, and knows nothing of egress0; if it is to forward for egress IPs: nft insert rule ip filter FORWARD iifname egress0 accept; nft insert rule ip filter FORWARD oifname egress0 accept',
+  );
+});
+
+test('devices with strict reverse-path filtering are named, with the command for the first', () => {
+  expect(adviseOnStrict([])).toBe('');
+  expect(adviseOnStrict(['eth1', 'eth2'])).toBe(
+    'strict reverse-path filtering on eth1, eth2 drops answers from the outside to egress IPs there; make it loose: sysctl -w net.ipv4.conf.eth1.rp_filter=2',
   );
 });

@@ -1,7 +1,8 @@
 /**
- * Finds what of somebody else's rules keeps a gateway from forwarding: a base chain of the forward hook that drops what no
- * rule accepts, in a table without rules for our tunnel's device. Packets of egress IPs pass a gateway untracked, so
- * "established" does not mean them. Read from `nft -j`, so rules of iptables-nft are seen, and those of iptables-legacy are not.
+ * Says what of somebody else's keeps a gateway from forwarding, and what helps: strict reverse-path filtering, or a base chain
+ * of the forward hook that drops what no rule accepts, in a table without rules for our tunnel's device. Packets of egress IPs
+ * pass a gateway untracked, so "established" does not mean them. Read from `nft -j`, so rules of iptables-nft are seen, and those
+ * of iptables-legacy are not.
  */
 import { TABLE } from './kernelState.ts';
 import { TUNNEL_DEVICE } from './staticRuleset.ts';
@@ -40,6 +41,13 @@ export function adviseOn(chains: readonly ForwardChain[]): string {
   const rule = (key: string): string =>
     `nft insert rule ${family} ${table} ${name} ${key} ${TUNNEL_DEVICE} accept`;
   return `the chain ${family} ${table} ${name}${others} drops what it does not accept, and knows nothing of ${TUNNEL_DEVICE}; if it is to forward for egress IPs: ${rule('iifname')}; ${rule('oifname')}`;
+}
+
+/** @param devices uplinks with strict reverse-path filtering, by which the default route does not lead */
+export function adviseOnStrict(devices: readonly string[]): string {
+  const [first] = devices;
+  if (first === undefined) return '';
+  return `strict reverse-path filtering on ${devices.join(', ')} drops answers from the outside to egress IPs there; make it loose: sysctl -w net.ipv4.conf.${first}.rp_filter=2`;
 }
 
 function names(expression: Json, key: string): boolean {

@@ -2,8 +2,11 @@
  * The gateway's half of the rules. Return packets find their node by (address, port granule); so do ICMP errors, by the
  * packet that they quote. Forward packets are let through only from the node that holds the port they come from.
  */
+
+import type { Uplinks } from '../uplinks.ts';
 import type { FamilyWords, QuotedPacket } from './familyWords.ts';
 import { BOTH_FAMILIES } from './familyWords.ts';
+import { leavingRules } from './leavingBy.ts';
 import { LOCAL_FLAG, returnMark, SELF_INDEX } from './marks.ts';
 import { GRANULE_MASK } from './portRanges.ts';
 
@@ -14,7 +17,7 @@ const WITH_PORTS = '{ 6, 17, 132 }';
 /** Neighbour discovery that asks for an address, or answers for a neighbour that was asked for. */
 export const NEIGHBOUR_DISCOVERY = 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }';
 
-export function gatewayChains(): string {
+export function gatewayChains(uplinks: Uplinks): string {
   const selfMark = returnMark(SELF_INDEX);
   return `${chain('to_egress', BOTH_FAMILIES, toEgress)}
   chain deliver {
@@ -22,7 +25,7 @@ export function gatewayChains(): string {
     notrack accept
   }${chain('from_node', BOTH_FAMILIES, fromNode)}
   chain check_sender {
-    meta mark . ether saddr != @senders counter name spoofed drop
+    meta mark . ether saddr != @senders counter name spoofed drop${leavingRules(uplinks)}
     meta mark set 0 notrack accept
   }`;
 }

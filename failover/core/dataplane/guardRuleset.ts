@@ -1,5 +1,5 @@
 /**
- * The guard on the uplink: what tells neighbours that an egress IP is here leaves only while address → session → granted
+ * The guard on the uplinks: what tells neighbours that an egress IP is here leaves only while address → session → granted
  * lately holds. A table of its own, because another thread than the data plane's writes it.
  *
  * Of IPv4 that is every ARP packet whose sender is the address. Of IPv6 it is an advertisement of the address, and any
@@ -110,10 +110,7 @@ export function renderGuardRuleset(
   }
   counter fenced {
   }
-  chain guard { type filter hook egress device "${uplink}" priority 0;
-    ${ARP_SENDER} @guarded goto fence
-    icmpv6 type nd-neighbor-advert ${ADVERTISED_TARGET} @guarded6 goto fence_target
-    icmpv6 type 133-137 ${IPV6_SOURCE} @guarded6 goto fence_source
+  chain guard { ${GUARDING(uplink)}
   }${fence('fence', `${ARP_SENDER} map @address_session`)}${fence('fence_target', `${ADVERTISED_TARGET} map @address_session6`)}${fence('fence_source', `${IPV6_SOURCE} map @address_session6`)}${commandChains(
     GUARD_COMMANDS_ADDRESS,
     'tokens',
@@ -124,6 +121,32 @@ export function renderGuardRuleset(
     text: `table ${GUARD}\ndelete table ${GUARD}\ntable ${GUARD} {\n  chain ${fingerprint} {\n  }${body}\n}\n`,
     fingerprint,
   };
+}
+
+const GUARDING = (device: string): string => `type filter hook egress device "${device}" priority 0;
+    ${ARP_SENDER} @guarded goto fence
+    icmpv6 type nd-neighbor-advert ${ADVERTISED_TARGET} @guarded6 goto fence_target
+    icmpv6 type 133-137 ${IPV6_SOURCE} @guarded6 goto fence_source`;
+
+const FURTHER_CHAIN = /^guard_[0-9a-f]{16}$/;
+
+/**
+ * The guard of a further uplink: the same rules in a chain of its own, so that it comes and goes while the others stay in force.
+ * A transaction of its own where the table is there, or the end of the one that makes it.
+ */
+export function furtherGuard(device: string): { readonly chain: string; readonly text: string } {
+  const rules = GUARDING(device);
+  const chain = `guard_${contentHash(rules)}`;
+  return { chain, text: `table ${GUARD} {\n  chain ${chain} { ${rules}\n  }\n}\n` };
+}
+
+export function isFurtherGuard(chain: string): boolean {
+  return FURTHER_CHAIN.test(chain);
+}
+
+/** Of a device that is no uplink any more: nothing of ours is left on it. */
+export function liftCommands(chains: readonly string[]): string {
+  return chains.map((it) => `flush chain ${GUARD} ${it}\ndelete chain ${GUARD} ${it}\n`).join('');
 }
 
 function fence(name: string, session: string): string {

@@ -18,6 +18,12 @@ export const RETURN_FLAG = 0x0080_0000;
  * twelve, nor Calico's and Tailscale's from 16 on.
  */
 export const TRANSLATED_FLAG = 0x1000;
+/**
+ * Which uplink a packet leaves by, in place among the node's uplinks; 0 is the first, whatever its index says. RETURN_FLAG without
+ * ROUTE_FLAG has no other meaning, and routing asks for these before it asks for LOCAL_FLAG.
+ */
+export const UPLINK_FLAGS = [0, RETURN_FLAG, RETURN_FLAG | LOCAL_FLAG] as const;
+export const UPLINK_MASK = RETURN_FLAG | ROUTE_FLAG | LOCAL_FLAG;
 /** Indices are 1..this; 0x4000 is kube-proxy's. */
 export const INDEX_MAX = 0x3fff;
 /** This node's own index, on every node. */
@@ -33,6 +39,11 @@ export interface Indices {
 
 export function egressMark(index: number): number {
   return EGRESS_FLAG | checked(index);
+}
+
+/** @param uplink place among the node's uplinks */
+export function leavingBy(mark: number, uplink: number): number {
+  return mark | (UPLINK_FLAGS[uplink] ?? 0);
 }
 
 export function returnMark(index: number): number {

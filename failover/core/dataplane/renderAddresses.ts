@@ -2,10 +2,11 @@
 import { formatAddress } from '../../../policy/address.ts';
 import type { Address } from '../../../policy/model.ts';
 import type { EgressAddressPlan, NodeDataPlane, PortRange } from '../dataPlane.ts';
+import { uplinkOf } from '../uplinks.ts';
 import { contentHash } from './contentHash.ts';
 import { WORDS } from './familyWords.ts';
 import { ofFamily } from './kernelState.ts';
-import { egressMark, type Indices, ROUTE_FLAG, returnMark, SELF_INDEX } from './marks.ts';
+import { egressMark, type Indices, leavingBy, ROUTE_FLAG, returnMark, SELF_INDEX } from './marks.ts';
 import { rangeKey, rangesName } from './portElements.ts';
 import { limitChain } from './portLimits.ts';
 import { granulesOf, heldRanges } from './portRanges.ts';
@@ -20,11 +21,13 @@ export interface AddressInput {
   /** MAC of the gateway that its packets go to; undefined where that is this node, or nobody that is known. */
   readonly mac: string | undefined;
   readonly isHere: boolean;
+  /** Place among the node's uplinks of the one that it leaves by. */
+  readonly uplink: number;
   /** The indices of nodes. */
   readonly nodes: Indices['nodes'];
 }
 
-export function renderAddress({ plan, name, index, mac, isHere, nodes }: AddressInput): Rendered {
+export function renderAddress({ plan, name, index, mac, isHere, uplink, nodes }: AddressInput): Rendered {
   const { address, blocks, usable } = plan;
   const { family } = address;
   const mark = egressMark(index);
@@ -36,7 +39,7 @@ export function renderAddress({ plan, name, index, mac, isHere, nodes }: Address
     elements: [
       [ofFamily('inet egress_ips', family), name, ''],
       [ofFamily('inet egress_marks', family), name, String(mark)],
-      ['inet steering', String(mark), String(isHere ? mark : mark | ROUTE_FLAG)],
+      ['inet steering', String(mark), String(isHere ? leavingBy(mark, uplink) : mark | ROUTE_FLAG)],
       ...(mac === undefined
         ? []
         : [[ofFamily('netdev egress_gateways', family), name, String(gatewayMark(mac))] as const]),
@@ -54,7 +57,7 @@ export function renderAddress({ plan, name, index, mac, isHere, nodes }: Address
 
 /** By name, of those that have an index. */
 export function addressInputs(
-  { addresses, peers, self }: NodeDataPlane,
+  { addresses, peers, self, uplinks }: NodeDataPlane,
   { egress, nodes }: Indices,
 ): ReadonlyMap<string, AddressInput> {
   const macs = new Map(peers.map(({ node, mac }) => [node, mac]));
@@ -65,7 +68,8 @@ export function addressInputs(
     if (index === undefined) continue;
     const { holder } = plan;
     const mac = holder === undefined ? undefined : macs.get(holder);
-    inputs.set(name, { plan, name, index, mac, isHere: holder === self.node, nodes });
+    const uplink = uplinkOf(plan.address, uplinks);
+    inputs.set(name, { plan, name, index, mac, isHere: holder === self.node, uplink, nodes });
   }
   return inputs;
 }

@@ -5,6 +5,7 @@ import { makeCidr } from '../../../policy/cidr.ts';
 import type { Address, AddressRange, Family } from '../../../policy/model.ts';
 import { NftModel } from '../../../test/lab/nftModel.ts';
 import type { EgressAddressPlan, NodeDataPlane, PodPlan } from '../dataPlane.ts';
+import { soleUplink } from '../uplinks.ts';
 import { diffInPieces } from './diffElements.ts';
 import { indicesIn, renderElements } from './renderElements.ts';
 import { nothingRendered, type RenderedPlan, renderedRanges, renderNext } from './renderedPlan.ts';
@@ -66,7 +67,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 const first: NodeDataPlane = {
   self: endpoint('self'),
-  uplink: 'eth0',
+  uplinks: soleUplink('eth0'),
   peers: [],
   direct: [],
   addresses: [],

@@ -87,6 +87,7 @@ function isSameMesh({ plan: before }: RenderedPlan, plan: NodeDataPlane): boolea
   return (
     before !== undefined &&
     before.self === plan.self &&
+    before.uplinks === plan.uplinks &&
     before.peers === plan.peers &&
     before.addresses.length === plan.addresses.length &&
     before.addresses.every((address, at) => address === plan.addresses[at])
@@ -166,6 +167,7 @@ function sameEnd(a: TunnelEndpoint, b: TunnelEndpoint | undefined): boolean {
 
 function sameAddress(a: AddressInput, b: AddressInput): boolean {
   if (a.plan !== b.plan || a.index !== b.index || a.mac !== b.mac || a.isHere !== b.isHere) return false;
+  if (a.uplink !== b.uplink) return false;
   return a.nodes === b.nodes || a.plan.blocks.every(({ node }) => a.nodes.get(node) === b.nodes.get(node));
 }
 

@@ -9,13 +9,15 @@
  */
 import { formatAddress } from '../../../policy/address.ts';
 import type { Address } from '../../../policy/model.ts';
+import { soleUplink, type Uplinks } from '../uplinks.ts';
 import { contentHash } from './contentHash.ts';
 import { BOTH_FAMILIES, type FamilyWords, tunnelOverhead, WORDS } from './familyWords.ts';
 import { FAST_COUNTERS, type FastPathText, fastPathText, NO_FAST_PATH } from './fastPath.ts';
 import { gatewayChains, NEIGHBOUR_DISCOVERY } from './gatewayChains.ts';
 import { commandChains, replaceIn, STEERING_COMMANDS_ADDRESS } from './kernelCommands.ts';
 import { CONTENT_CHAIN, GRANULE_MAPS, MANAGED, TABLE } from './kernelState.ts';
-import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, ROUTE_FLAG, TRANSLATED_FLAG } from './marks.ts';
+import { leavingPongs } from './leavingBy.ts';
+import { EGRESS_FLAG, INDEX_MAX, LOCAL_FLAG, RETURN_FLAG, ROUTE_FLAG, TRANSLATED_FLAG } from './marks.ts';
 import { limitChains, limitSets } from './portLimits.ts';
 import { GRANULE_MASK } from './portRanges.ts';
 import { NOBODY } from './renderUnknown.ts';
@@ -37,6 +39,8 @@ export const NETDEV_COUNTERS = ['no_holder', ...FAST_COUNTERS] as const;
 
 export interface StaticOptions {
   readonly uplink: string;
+  /** Absent: there is no other. */
+  readonly uplinks?: Uplinks;
   readonly uplinkMtu: number;
   readonly self: Address;
   readonly tunnelPort: number;
@@ -118,7 +122,14 @@ function counterDeclarations(counters: readonly string[]): string {
  * would get this node's address from the CNI's masquerade, and would be believed there. They pass if they are a peer's, and
  * its address is reached by where they came from.
  */
-function inetTable({ uplink, uplinkMtu, self, tunnelPort, tunnelVni }: StaticOptions): string {
+function inetTable({
+  uplink,
+  uplinks = soleUplink(uplink),
+  uplinkMtu,
+  self,
+  tunnelPort,
+  tunnelVni,
+}: StaticOptions): string {
   const underlay = WORDS[self.family];
   const foreign = `iifname != "${uplink}" udp dport ${tunnelPort} @th,96,24 ${tunnelVni}`;
   const outside = `${underlay.ip} daddr ${formatAddress(self)} udp dport ${tunnelPort}`;
@@ -141,11 +152,11 @@ function inetTable({ uplink, uplinkMtu, self, tunnelPort, tunnelVni }: StaticOpt
     counter name unknown_peer drop
   }
   chain node_out { type route hook output priority raw;
-    ${inside} notrack accept${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} goto to_egress${suffix}`)}
+    ${inside} notrack accept${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} goto to_egress${suffix}`)}${leavingPongs(uplinks)}
   }
   chain from_tunnel {${each(({ ip, suffix }) => `${ip} saddr @egress_ips${suffix} goto from_node${suffix}`)}${each(({ ip, suffix }) => `${ip} daddr @egress_ips${suffix} accept`)}
     counter name spoofed drop
-  }${gatewayChains()}
+  }${gatewayChains(uplinks)}
 ${sourceChains()}
   chain segment_size { type filter hook forward priority mangle;
     oifname "${TUNNEL_DEVICE}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu${each((words) => segmentSizeRules(words, innerMtu))}
@@ -257,3 +268,9 @@ export const ATTEND_COMMANDS = `${LEAVE_COMMAND}add set inet ${TABLE} attended {
 export const TUNNEL_TABLE = { table: 7777, preference: 77, mark: ROUTE_FLAG } as const;
 /** Packets with LOCAL_FLAG find the egress IPs that this node answers for as its own here, and nowhere else. */
 export const ANSWER_TABLE = { table: 7778, preference: 76, mark: LOCAL_FLAG } as const;
+/**
+ * Packets that leave by an uplink other than the first, by their marks (UPLINK_FLAGS): what the main table has a route of its own
+ * for goes there, and all else by the uplink's own table, at the preference that follows. Both before the two above.
+ */
+export const OUTWARD_RULE = { preference: 74, mark: RETURN_FLAG, mask: RETURN_FLAG | ROUTE_FLAG } as const;
+export const UPLINK_TABLES = [7779, 7780] as const;
