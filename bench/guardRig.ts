@@ -64,6 +64,7 @@ export async function createGuardRig(durations: Pick<Durations, 'windows'>): Pro
   const nft = createNftables(runner);
   const gate = createAnswerGate({
     runner,
+    self: tunnel.self,
     uplinks: soleUplink('eth0'),
     durations,
     token: TOKEN,

@@ -26,6 +26,7 @@ async function run(settings: OwnershipSettings): Promise<void> {
   const commands = await openKernelCommands(token);
   const gate = createAnswerGate({
     runner: tools,
+    self: address,
     uplinks,
     durations,
     token,

@@ -34,6 +34,8 @@ import { readTraces } from './uplinkAddresses.ts';
 
 export interface GateOptions {
   readonly runner: ToolRunner;
+  /** The node's own address. */
+  readonly self: Address;
   readonly uplinks: Uplinks;
   readonly durations: Pick<Durations, 'windows'>;
   /** That `commands` are sent with. */
@@ -90,11 +92,12 @@ class Gate implements KernelGate {
   #looking: Promise<unknown> = Promise.resolve();
 
   constructor(options: GateOptions) {
-    const { runner, uplinks } = options;
+    const { runner, self, uplinks } = options;
     this.#options = options;
     this.#uplinks = uplinks;
     this.#device = new DeviceAddresses({
       runner,
+      source: formatAddress(self),
       uplinks: () => this.#uplinks,
       deviceOf: (name) => this.#guardedDeviceOf(name),
       answered: () => this.#armed.keys(),

@@ -10,6 +10,8 @@ import { type PlacedAddresses, prepareAddresses, settleAddresses, showAddresses 
 
 export interface DeviceAddressesOptions {
   readonly runner: ToolRunner;
+  /** The node's own address. */
+  readonly source: string;
   readonly uplinks: () => Uplinks;
   /** The uplink that the address may be on at this moment; undefined: on none. */
   readonly deviceOf: (name: string) => string | undefined;
@@ -50,17 +52,22 @@ export class DeviceAddresses {
   /** Makes the device as it is wished now. */
   settle(): Promise<KernelOutcome> {
     this.#settling ??= this.#inTurn(() => {
-      const { runner, uplinks, answered } = this.#options;
+      const { runner, source, uplinks, answered } = this.#options;
       let prepared: PlacedAddresses = new Map();
       const devices = uplinks().map(({ device }) => device);
-      const settled = settleAddresses(runner, devices, () => {
-        this.#settling = undefined;
-        const shown = this.#placed([...answered()]);
-        prepared = new Map([...this.#placed([...this.#standingBy]), ...shown]);
-        // What is about to be removed counts as removed.
-        this.#prepared = new Set([...this.#prepared].filter((name) => prepared.has(name)));
-        return { prepared, shown };
-      });
+      const settled = settleAddresses(
+        runner,
+        devices,
+        () => {
+          this.#settling = undefined;
+          const shown = this.#placed([...answered()]);
+          prepared = new Map([...this.#placed([...this.#standingBy]), ...shown]);
+          // What is about to be removed counts as removed.
+          this.#prepared = new Set([...this.#prepared].filter((name) => prepared.has(name)));
+          return { prepared, shown };
+        },
+        source,
+      );
       return settled.then((outcome) => {
         if (outcome.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...prepared.keys()]);
         return outcome;
@@ -114,12 +121,12 @@ export class DeviceAddresses {
   }
 
   #prepareTogether(): Preparing {
-    const { runner } = this.#options;
+    const { runner, source } = this.#options;
     const names = new Set<string>();
     const outcome = this.#inTurn(async () => {
       this.#preparing = undefined;
       const placed = this.#placed([...names]);
-      const prepared = await prepareAddresses(runner, placed);
+      const prepared = await prepareAddresses(runner, placed, source);
       if (prepared.kind === 'ok') this.#prepared = new Set([...this.#prepared, ...placed.keys()]);
       return prepared;
     });

@@ -119,6 +119,17 @@ setTimeout(() => { console.log('stuck at ' + back); process.exit(0); }, 8000);`;
     }
   });
 
+  test('a pod is told by the gateway that a packet’s life ended there, from the gateway’s own address', async () => {
+    const from = stack.nodes.gw1;
+    const heard = countPackets('p1', 'input', `${ip} saddr ${from} ${icmp} type time-exceeded`);
+    say(
+      'p1',
+      `const u = require('dgram').createSocket('${family === 4 ? 'udp4' : 'udp6'}'); u.on('error', () => {});
+u.bind(0, () => { u.setTTL(2); u.send('x', 8085, '${outside}', () => u.close()); });`,
+    );
+    await expect.poll(heard, { timeout: 5_000 }).toBeGreaterThan(0);
+  });
+
   test('a datagram to a port that the pod has closed comes back as an error of the egress IP', async () => {
     const heard = countPackets('ext', 'input', `${ip} saddr ${egress} ${icmp} type ${family === 4 ? 3 : 1}`);
     const source = `const u = require('dgram').createSocket('${family === 4 ? 'udp4' : 'udp6'}');

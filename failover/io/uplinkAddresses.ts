@@ -24,7 +24,8 @@ interface NodeState {
   readonly proxied: ReadonlySet<string>;
   /** Address → device. */
   readonly pingable: ReadonlyMap<string, string>;
-  readonly routed: ReadonlySet<string>;
+  /** Address → where from the node itself sends to it. */
+  readonly routed: ReadonlyMap<string, string | undefined>;
   /** Uplinks, and devices that have something that may be ours. */
   readonly devices: ReadonlySet<string>;
 }
@@ -59,9 +60,10 @@ async function readNode(runner: ToolRunner, uplinks: readonly string[]): Promise
       pingable.filter(({ type }) => type === 'local').map(({ dst, dev }) => [String(dst), String(dev)]),
     ),
     // The kernel's own ways into the device, as those of link-local addresses, lead to whole networks.
-    routed: texts(
-      routed.filter(({ dst }) => !String(dst).includes('/')),
-      'dst',
+    routed: new Map(
+      routed
+        .filter(({ dst }) => !String(dst).includes('/'))
+        .map(({ dst, prefsrc }) => [String(dst), prefsrc === undefined ? undefined : String(prefsrc)]),
     ),
     devices: new Set(
       [...uplinks, ...[...addresses, ...proxied].map(({ dev }) => String(dev))].filter(
@@ -109,20 +111,33 @@ export interface WantedAddresses {
  * All that the kernel needs to answer for these: a way to them that is not the uplink, for a proxy answers only for what
  * lies behind another device, and the proxy's entry.
  */
-export function prepareAddresses(runner: ToolRunner, addresses: PlacedAddresses): Promise<KernelOutcome> {
+export function prepareAddresses(
+  runner: ToolRunner,
+  addresses: PlacedAddresses,
+  source: string | undefined,
+): Promise<KernelOutcome> {
   return runBatch(
     runner,
     'ip',
-    [...addresses].flatMap(([address, uplink]) => preparing(address, uplink)),
+    [...addresses].flatMap(([address, uplink]) => preparing(address, uplink, source)),
   );
 }
 
-function preparing(address: string, uplink: string): readonly string[] {
-  return [routing(address), proxying(address, uplink)];
+function preparing(address: string, uplink: string, source: string | undefined): readonly string[] {
+  return [routing(address, source), proxying(address, uplink)];
 }
 
-function routing(address: string): string {
-  return `route replace ${alone(address)} dev ${TUNNEL_DEVICE}`;
+function routing(address: string, source: string | undefined): string {
+  const from = speaker(address, source);
+  return `route replace ${alone(address)} dev ${TUNNEL_DEVICE}${from === undefined ? '' : ` src ${from}`}`;
+}
+
+/**
+ * Where from the node itself speaks to a pod, as when a packet's life ends here: the address that IPv4 has on the tunnel's device
+ * is every node's, and taken for a lie where it arrives. IPv6 has none there.
+ */
+function speaker(address: string, source: string | undefined): string | undefined {
+  return source === undefined || isIpv6(source) || isIpv6(address) ? undefined : source;
 }
 
 function proxying(address: string, uplink: string): string {
@@ -184,21 +199,23 @@ function delocalizing(address: string, uplink: string): string {
 /**
  * Makes the node as it is wanted, changing only what differs. What is ours on a device that is no uplink any more goes too.
  * @param wanted is asked once the node was read, so that the newest wish counts
+ * @param source the node's own address
  */
 export async function settleAddresses(
   runner: ToolRunner,
   uplinks: readonly string[],
   wanted: () => WantedAddresses,
+  source?: string,
 ): Promise<KernelOutcome> {
   const state = await readNode(runner, uplinks);
   const { prepared, shown } = wanted();
   const ours = new Set([
     ...[...prepared.keys(), ...shown.keys()],
-    ...[...state.routed, ...state.pingable.keys(), ...state.detoured],
+    ...[...state.routed.keys(), ...state.pingable.keys(), ...state.detoured],
   ]);
   const changes = [...ours].flatMap((address) => [
     ...withdrawal(state, address, { prepared: prepared.get(address), shown: shown.get(address) }),
-    ...preparation(state, address, prepared.get(address)),
+    ...preparation(state, address, { uplink: prepared.get(address), source }),
     ...appearance(state, address, shown.get(address)),
   ]);
   return runBatch(runner, 'ip', changes);
@@ -226,11 +243,12 @@ function withdrawal(
 function preparation(
   { routed, proxied }: NodeState,
   address: string,
-  uplink: string | undefined,
+  { uplink, source }: { readonly uplink: string | undefined; readonly source: string | undefined },
 ): readonly string[] {
   if (uplink === undefined)
     return routed.has(address) ? [`route del ${alone(address)} dev ${TUNNEL_DEVICE}`] : [];
-  return routed.has(address) && proxied.has(place(address, uplink)) ? [] : preparing(address, uplink);
+  const isRouted = routed.has(address) && routed.get(address) === speaker(address, source);
+  return isRouted && proxied.has(place(address, uplink)) ? [] : preparing(address, uplink, source);
 }
 
 function appearance(state: NodeState, address: string, uplink: string | undefined): readonly string[] {
@@ -259,7 +277,7 @@ export interface Traces {
 /** What some run of the agent left here. */
 export async function readTraces(runner: ToolRunner, uplinks: readonly string[]): Promise<Traces> {
   const { routed, pingable, onDevice, proxied, devices } = await readNode(runner, uplinks);
-  const addresses = [...new Set([...routed, ...pingable.keys()])];
+  const addresses = [...new Set([...routed.keys(), ...pingable.keys()])];
   const has = (device: string): boolean =>
     addresses.some((it) => [onDevice, proxied].some((places) => places.has(place(it, device))));
   return { addresses, devices: [...devices].filter(has) };
