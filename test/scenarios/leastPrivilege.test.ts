@@ -49,13 +49,16 @@ const AFTER_NODE = 'the report of a node is removed a minute after the node; her
 const NOT_INSTALLED = "another project's kind, listed to see whether it is there";
 const POLICIES_LEFT =
   'an uninstall that finds policies takes their finalizers off, and says so; here none is left';
+const FORMER = 'what a controller of before writes with, which goes on until this one is up';
 /** Granted, and not used here, or not each time: `account: verb resource` → when it is. */
 const NOT_SEEN: Readonly<Record<string, string>> = {
   'sallyport-controller: get ciliumegressgatewaypolicies.cilium.io': AFTER_CONFLICT,
   'sallyport-controller: get egresspolicies.sallyport.dev': AFTER_CONFLICT,
   'sallyport-controller: get egressips.sallyport.dev': AFTER_CONFLICT,
   'sallyport-controller: get configmaps': AFTER_CONFLICT,
-  'sallyport-controller: update configmaps': 'another agent votes when one of them is gone for good',
+  'sallyport-controller: update egressips.sallyport.dev': FORMER,
+  'sallyport-controller: update configmaps': FORMER,
+  'sallyport-controller: patch configmaps': 'another agent votes when one of them is gone for good',
   'sallyport-controller: get gatewaynodes.sallyport.dev': AFTER_NODE,
   'sallyport-controller: delete gatewaynodes.sallyport.dev': AFTER_NODE,
   'sallyport-controller: patch events': 'a sentence that is said again half a minute later is counted',
