@@ -75,6 +75,21 @@ send($s, pack('H*', '${payload}'), 0, ${pack}(0, inet_pton(${family}, '${stack.o
   run(place, 'perl', '-e', source);
 }
 
+test('the ways to egress IPs come back with the node’s address', async () => {
+  const { egress, nodes } = STACKS[0];
+  const way = (): string => run('gw1', 'ip', 'route', 'show', `${egress}/32`);
+  const routes = run('gw1', 'ip', '-4', 'route', 'show', 'dev', 'eth0').trim().split('\n');
+  const named = new RegExp(`dev egress0 .*src ${nodes.gw1}`);
+  expect(way()).toMatch(named);
+  run('gw1', 'ip', 'addr', 'del', `${nodes.gw1}/24`, 'dev', 'eth0');
+  await expect.poll(way).toBe('');
+  // What the address's going sets off has been tried and failed by then: there is nothing to name.
+  for (const _ of [1, 2]) expect((await fixture.plane('gw1').gate.reassert()).kind).not.toBe('ok');
+  run('gw1', 'ip', 'addr', 'add', `${nodes.gw1}/24`, 'dev', 'eth0');
+  for (const route of routes) run('gw1', 'ip', 'route', 'replace', ...route.trim().split(' '), 'dev', 'eth0');
+  await expect.poll(way, { timeout: 5_000 }).toMatch(named);
+});
+
 describe.each(STACKS)('$name', (stack) => {
   const { family, egress, outside, icmp, pod } = stack;
   const ip = family === 4 ? 'ip' : 'ip6';

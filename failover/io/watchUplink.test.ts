@@ -16,8 +16,15 @@ test.each([
     is: true,
   },
   {
-    name: 'an address comes',
+    name: 'an egress IP comes',
     line: '3: eth0    inet 203.0.113.10/32 scope global noprefixroute eth0',
+    is: false,
+  },
+  { name: 'the node’s address comes', line: '3: eth0    inet 203.0.113.11/24 scope global eth0', is: true },
+  { name: 'it comes alone in its network', line: '3: eth0    inet 10.1.0.5/32 scope global eth0', is: true },
+  {
+    name: 'an address of IPv6 is told again',
+    line: '3: eth0    inet6 2001:db8::11/64 scope global dynamic mngtmpaddr',
     is: false,
   },
   { name: 'a pod comes', line: '17: veth1a2b@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450', is: false },

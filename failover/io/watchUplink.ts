@@ -10,15 +10,18 @@ export interface UplinkWatch {
 /** Events of one flap of a link come in a bunch; one look after them is enough. */
 const FLAP_SETTLE_MS = 10;
 
+/** An egress IP is shown so. */
+const SHOWN = /^ +inet \S+\/32 .*\bnoprefixroute\b/;
+
 /**
- * What undoes something: an uplink itself changes, or an address goes off it. What is added, by us too, and what happens
- * to other devices, as with every pod that comes or goes, is none of it.
+ * What undoes something: an uplink itself changes, or an address goes off it; and what can be done again only then: an address of
+ * the node's own, which ways to the egress IPs name, comes back. What we add, and what happens to other devices, as with every pod
+ * that comes or goes, is none of it.
  */
 export function isDisturbance(line: string, uplinks: Uplinks): boolean {
-  const [, deleted, device, rest] = /^(Deleted )?\d+: ([^\s:@]+)(.*)$/.exec(line) ?? [];
-  return (
-    uplinks.some((uplink) => uplink.device === device) && (deleted !== undefined || /^[@:]/.test(rest ?? ''))
-  );
+  const [, deleted, device, rest = ''] = /^(Deleted )?\d+: ([^\s:@]+)(.*)$/.exec(line) ?? [];
+  if (!uplinks.some((uplink) => uplink.device === device)) return false;
+  return deleted !== undefined || /^[@:]/.test(rest) || (/^ +inet /.test(rest) && !SHOWN.test(rest));
 }
 
 export function watchUplink(
