@@ -13,6 +13,7 @@
 import type { Family } from '../../../policy/model.ts';
 import { BOTH_FAMILIES, type FamilyWords } from './familyWords.ts';
 import { RETURN_FLAG, returnMark, SELF_INDEX } from './marks.ts';
+import { GRANULE_MASK } from './portRanges.ts';
 
 export const FAST_COUNTERS = ['fast_out', 'fast_back'] as const;
 /**
@@ -46,13 +47,13 @@ export function fastPathText({ tunnel, uplink, uplinkMtu, tunnelMtu }: FastPathO
   const inet = `
   chain fast_out { type filter hook ingress device "${tunnel}" priority 0;${each(
     ({ ip, suffix, whole, fits }) => `
-    ${whole} ${fits(uplinkMtu)} ${ip} daddr != @detours${suffix} meta mark set ${ip} saddr . (th sport & 0xffc0) map @blocks${suffix} meta mark . ether saddr @senders accept`,
+    ${whole} ${fits(uplinkMtu)} ${ip} daddr != @detours${suffix} meta mark set ${ip} saddr . (th sport & ${GRANULE_MASK}) map @blocks${suffix} meta mark . ether saddr @senders accept`,
   )}
     meta mark set 0
   }
   chain fast_back { type filter hook ingress device "${uplink}" priority 0;${each(
     ({ ip, suffix, whole, fits }) => `
-    ${ip} daddr @egress_ips${suffix} ${OURS} ${whole} ${fits(tunnelMtu)} ${ip} saddr != @detours${suffix} meta mark set ${ip} daddr . (th dport & 0xffc0) map @blocks${suffix} goto fast_back_to${suffix}`,
+    ${ip} daddr @egress_ips${suffix} ${OURS} ${whole} ${fits(tunnelMtu)} ${ip} saddr != @detours${suffix} meta mark set ${ip} daddr . (th dport & ${GRANULE_MASK}) map @blocks${suffix} goto fast_back_to${suffix}`,
   )}
   }${each(
     ({ suffix, tcpHeaderBytes }) => `
