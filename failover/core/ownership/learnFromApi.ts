@@ -4,7 +4,7 @@
  */
 import type { SessionRef } from '../egressIp.ts';
 import { type AddressState, becomeToldReleased, SILENT } from './addresses.ts';
-import type { Assignment } from './assignment.ts';
+import { type Assignment, supersedes } from './assignment.ts';
 import { becomeProven } from './deaths.ts';
 import type { OwnershipState, Release } from './ownershipState.ts';
 import { openPeerSession } from './peerSession.ts';
@@ -24,20 +24,6 @@ export function assign(
   const named = [...kept.values()].flatMap(({ order, fence }) => [...order, ...fence]);
   const voter = becomeAware(state.voter, named, nowMs);
   return { ...state, assignments: kept, addresses: rememberGone(state, kept), voter };
-}
-
-/**
- * An epoch never goes back here: a watch that starts anew may show an older object for a moment, and one that was restored
- * from a snapshot stands until the controller has heard of the later epochs. One of them may be given again until then.
- */
-function supersedes(assignment: Assignment, known: Assignment): boolean {
-  if (assignment.epoch !== known.epoch) return assignment.epoch > known.epoch;
-  const length = Math.min(assignment.order.length, known.order.length);
-  const standing = known.order.slice(0, length);
-  return standing.every(({ gateway, session }, at) => {
-    const entry = assignment.order[at];
-    return entry?.gateway === gateway && entry.session === session;
-  });
 }
 
 /** Of an address that is gone no older right is used again, should an older list show it once more. */

@@ -521,6 +521,7 @@ test('without any voter that answers, no session becomes valid and each ends', (
 test.each([
   { name: 'an older epoch', restored: assignment(3, [of('gw-2'), of('gw-3')], [of('gw-1')]) },
   { name: 'the same epoch for another order', restored: assignment(4, [of('gw-2'), of('gw-3')]) },
+  { name: 'the same epoch with fewer standbys', restored: assignment(4, [of('gw-1')]) },
 ])(
   '$name, as an API shows it that was restored from a snapshot, moves nothing; a higher one does',
   ({ restored }) => {
@@ -534,6 +535,7 @@ test.each([
     // What is said of the address by all others is the word that the controller needs.
     for (const name of ['gw-2', 'gw-3'])
       expect(wordOfOwnership(network.state(name)).released.get(IP)).toBe(4);
+    for (const name of NODES) expect(network.state(name).assignments.get(IP)?.order).toEqual(current.order);
     network.assign([assignment(5, [of('gw-2')], [of('gw-1'), of('gw-3')])]);
     network.runUntil(() => network.answering(IP).join() === 'gw-2', 500);
     expect(network.answering(IP)).toEqual(['gw-2']);
