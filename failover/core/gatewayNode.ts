@@ -4,6 +4,7 @@
  */
 import type { Address, Cidr } from '../../policy/model.ts';
 import type { SessionRef } from './egressIp.ts';
+import type { LostAssignment } from './ownership/assignment.ts';
 import type { VoterConfig } from './ownership/voterConfig.ts';
 import type { PeerKeyIds } from './peerKeys.ts';
 
@@ -25,6 +26,8 @@ export interface AddressStatement {
   readonly session: number;
   /** The highest `blocksVersion` of the EgressIP whose blocks this node's kernel forwards. */
   readonly blocksVersion: number;
+  /** What its agent goes on by and the API does not show any more. */
+  readonly lost?: LostAssignment;
 }
 
 export interface PortDemand {

@@ -76,7 +76,10 @@ describe('a GatewayNode', () => {
         ],
         addresses: [
           { address: '203.0.113.10', state: 'Answering', epoch: 3, index: 1, session: 5, blocksVersion: 2 },
-          { address: '203.0.113.11', state: 'Standby', epoch: 3, session: 5, blocksVersion: 2 },
+          {
+            ...{ address: '203.0.113.11', state: 'Standby', epoch: 3, session: 5, blocksVersion: 2 },
+            lost: { epoch: 4, sessions: [{ gateway: 'gw-2', session: 3 }, 'nonsense'] },
+          },
           { address: '203.0.113.12', state: 'Sleeping', epoch: 3, session: 5, blocksVersion: 2 },
         ],
         dead: [{ gateway: 'gw-2', session: 3 }, { gateway: 'gw-3' }, 'nonsense'],
@@ -102,6 +105,10 @@ describe('a GatewayNode', () => {
     expect(
       node?.addresses.map(({ address, state, index }) => `${formatAddress(address)} ${state} ${index}`),
     ).toEqual(['203.0.113.10 Answering 1', '203.0.113.11 Standby 0']);
+    expect(node?.addresses.map(({ lost }) => lost)).toEqual([
+      undefined,
+      { epoch: 4, sessions: [{ gateway: 'gw-2', session: 3 }] },
+    ]);
     expect(node?.interfaces[0]?.addresses.map(({ prefix }) => prefix)).toEqual([24]);
   });
 

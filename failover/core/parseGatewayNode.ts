@@ -116,7 +116,15 @@ function parseStatement(entry: FieldReader): readonly AddressStatement[] {
   const blocksVersion = entry.optionalInteger('blocksVersion');
   if (address === undefined || state === undefined) return [];
   if (epoch === undefined || session === undefined || blocksVersion === undefined) return [];
-  return [{ address, state, epoch, index: entry.optionalInteger('index') ?? 0, session, blocksVersion }];
+  const index = entry.optionalInteger('index') ?? 0;
+  return [{ address, state, epoch, index, session, blocksVersion, ...parseLost(entry.child('lost')) }];
+}
+
+function parseLost(lost: FieldReader): Pick<AddressStatement, 'lost'> {
+  const epoch = lost.optionalInteger('epoch');
+  return epoch === undefined
+    ? {}
+    : { lost: { epoch, sessions: list(lost, 'sessions').flatMap(parseSession) } };
 }
 
 function parseSession(entry: FieldReader): readonly SessionRef[] {

@@ -111,6 +111,10 @@ export const gatewayNodeStatus: JsonSchema = object("What a node's agent says of
       index: natural('The rank of that right in the order; 0 where it does not answer.'),
       session: natural('The session that says it.'),
       blocksVersion: natural('The port blocks that its kernel forwards.'),
+      lost: object('What its agent goes on by and the API does not show any more: etcd was restored.', {
+        epoch: natural('The epoch of it.'),
+        sessions: sessions('Its order, and its fence behind it: who may answer by it.'),
+      }),
     }),
   ),
   dead: listOf(

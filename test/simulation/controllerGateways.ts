@@ -7,7 +7,9 @@
  */
 
 import type { AgentView } from '../../failover/core/agent/agentView.ts';
+import { followNewest } from '../../failover/core/agent/lostAssignments.ts';
 import { assignmentsOf, wordOf } from '../../failover/core/agent/ownershipInput.ts';
+import { stateAddresses } from '../../failover/core/agent/stateAddresses.ts';
 import type { GatewayLease } from '../../failover/core/controller/sessions.ts';
 import type { EgressIp, SessionRef } from '../../failover/core/egressIp.ts';
 import type { AddressStatement, GatewayNode } from '../../failover/core/gatewayNode.ts';
@@ -24,7 +26,7 @@ import {
 } from '../../failover/core/ownership/addresses.ts';
 import type { Assignment } from '../../failover/core/ownership/assignment.ts';
 import { becomeProven, type Deaths, NO_DEATHS } from '../../failover/core/ownership/deaths.ts';
-import type { Outgoing } from '../../failover/core/ownership/messages.ts';
+import type { Holding, Outgoing } from '../../failover/core/ownership/messages.ts';
 import type { VoterConfig } from '../../failover/core/ownership/voterConfig.ts';
 import { formatAddress, makeAddress } from '../../policy/address.ts';
 import { makeCidr } from '../../policy/cidr.ts';
@@ -66,6 +68,8 @@ interface Gateway {
   lastRenewMs: number;
   /** What it has read last. */
   egressIps: ReadonlyMap<string, EgressIp>;
+  /** By address as text, of all that it ever read. */
+  newest: ReadonlyMap<string, EgressIp>;
   gatewayNodes: ReadonlyMap<string, GatewayNode>;
   nodes: AgentView['nodes'];
   voters: VoterConfig;
@@ -104,6 +108,7 @@ export class Gateways {
       lastBeatMs: nowMs,
       lastRenewMs: nowMs,
       egressIps: new Map(),
+      newest: new Map(),
       gatewayNodes: new Map(),
       nodes: new Map(),
       voters: { version: 0, sets: [] },
@@ -130,7 +135,13 @@ export class Gateways {
   restart(name: string): void {
     const gateway = this.get(name);
     flush(gateway);
-    Object.assign(gateway, { alive: true, closing: false, addresses: new Map(), deaths: NO_DEATHS });
+    Object.assign(gateway, {
+      alive: true,
+      closing: false,
+      addresses: new Map(),
+      newest: new Map(),
+      deaths: NO_DEATHS,
+    });
   }
 
   /** Gateways whose kernels answer for the address now, if only for a command that is not confirmed yet. */
@@ -169,6 +180,7 @@ export class Gateways {
     const reachesApi = this.#api.up && gateway.connected;
     if (reachesApi) {
       gateway.egressIps = this.#api.egressIps();
+      gateway.newest = followNewest(gateway.newest, textsOf(gateway.egressIps));
       gateway.gatewayNodes = this.#api.gatewayNodes();
       gateway.nodes = this.#api.nodes();
       gateway.voters = this.#api.voterConfig();
@@ -232,7 +244,7 @@ export class Gateways {
       if (message.kind === 'told')
         this.#change(gateway, message.address, (it) => only(hearTold(it, message)));
     }
-    const assignments = assignmentsOf(view.egressIps, confirmedVersions(gateway));
+    const assignments = assignmentsOf(gateway.newest, confirmedVersions(gateway));
     for (const name of new Set([...assignments.keys(), ...gateway.addresses.keys()]))
       this.#reconcile(gateway, { name, assignment: assignments.get(name), nowMs });
   }
@@ -275,7 +287,7 @@ export class Gateways {
         cidr,
         interfaceName: 'eth0',
       })),
-      addresses: session === 0 ? [] : statements(gateway),
+      addresses: statements(gateway),
       dead: [...deaths.verdicts]
         .map(([other, dead]) => ({ gateway: other, session: dead }))
         .filter((it) => it.session >= (gateway.gatewayNodes.get(it.gateway)?.session ?? 0)),
@@ -317,25 +329,32 @@ function confirmedVersions({ egressIps }: Gateway): ReadonlyMap<string, number> 
   return new Map([...egressIps.values()].map(({ name, blocksVersion }) => [name, blocksVersion]));
 }
 
-function statements({ name, session, egressIps, addresses }: Gateway): readonly AddressStatement[] {
-  return [...egressIps.values()].flatMap((egressIp): readonly AddressStatement[] => {
-    const { kernel, releasedEpoch } = addresses.get(formatAddress(egressIp.address)) ?? SILENT;
-    const base = { address: egressIp.address, session, blocksVersion: egressIp.blocksVersion };
-    switch (kernel.kind) {
-      case 'armed':
-        return [{ ...base, state: 'Answering', ...kernel.right }];
-      case 'silent': {
-        const fenced = egressIp.fence.some(({ gateway }) => gateway === name);
-        const epoch = Math.max(egressIp.epoch, releasedEpoch);
-        return [{ ...base, state: fenced ? 'Released' : 'Standby', epoch, index: 0 }];
-      }
-      case 'arming':
-      case 'disarming':
-        return [];
-      default:
-        return kernel satisfies never;
-    }
+function statements(gateway: Gateway): readonly AddressStatement[] {
+  const { name, session, egressIps, newest, addresses } = gateway;
+  const byText = textsOf(egressIps);
+  const holdings: Holding[] = [];
+  const released = new Map<string, number>();
+  for (const [address, { epoch }] of newest) {
+    const { kernel, releasedEpoch } = addresses.get(address) ?? SILENT;
+    if (kernel.kind === 'armed') holdings.push({ address, right: kernel.right, blocksVersion: 0 });
+    if (kernel.kind === 'silent') released.set(address, Math.max(epoch, releasedEpoch));
+  }
+  const ownership = { session, holdings, released, dead: [], config: undefined };
+  const known = {
+    egressIps: byText,
+    newest,
+    heard: new Map(),
+    ownership,
+    confirmed: confirmedVersions(gateway),
+  };
+  return stateAddresses(name, known).flatMap((it) => {
+    const egressIp = byText.get(it.address);
+    return egressIp === undefined ? [] : [{ ...it, address: egressIp.address }];
   });
+}
+
+function textsOf(egressIps: Gateway['egressIps']): Gateway['newest'] {
+  return new Map([...egressIps.values()].map((it) => [formatAddress(it.address), it]));
 }
 
 /** What an agent says of a node that is no gateway and has no pods. */

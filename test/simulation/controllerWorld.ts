@@ -232,6 +232,15 @@ export class World {
     this.#post({ kind: up ? 'contact-regained' : 'contact-lost' });
   }
 
+  /** As from a snapshot: of objects that are there then and now. */
+  restoreEtcd(snapshot: ReadonlyMap<string, unknown>): void {
+    for (const [object, value] of snapshot) {
+      const [collection, ...key] = object.split('/') as [CollectionName, ...string[]];
+      if (this.objects.has(object) && this.objects.get(object) !== value)
+        this.#put(collection, key.join('/'), value as object);
+    }
+  }
+
   #gatewayApi(): ConstructorParameters<typeof Gateways>[0] {
     const isUp = (): boolean => this.apiUp;
     return {

@@ -11,6 +11,7 @@ import type { AgentState } from './agentState.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
 import type { Claim } from './holders.ts';
+import { followNewest } from './lostAssignments.ts';
 import { forgetTaken, NO_RETURNS, type PortReturns, type PortUse, returnIdle } from './portReturns.ts';
 import type { ObservedNode } from './reportNode.ts';
 
@@ -94,7 +95,8 @@ function absorbView(state: AgentState, view: AgentView): AgentState {
   const known = state.view === undefined ? recallReturns(view) : state.portReturns;
   const portReturns = forgetTaken(known, view.egressIps, view.node);
   const lastReport = wasTakenBack(state.view, view) ? '' : state.lastReport;
-  return { ...state, view, portReturns, lastReport, applyWanted: true };
+  const newest = followNewest(state.newest, state.memory.texts(view.egressIps));
+  return { ...state, view, newest, portReturns, lastReport, applyWanted: true };
 }
 
 /** What we said is not there any more: etcd was restored from a snapshot, or somebody deleted the object. */

@@ -448,6 +448,53 @@ describe('an agent', () => {
     expect(reportNow(lifted)?.addresses).toEqual([]);
   });
 
+  test.each([
+    { name: 'an older epoch', older: { epoch: 3, order: [OTHER] }, sessions: [SELF, OTHER] },
+    { name: 'a shorter order', older: { order: [SELF] }, sessions: [SELF, OTHER] },
+  ])(
+    'where $name stands again it says whom the later one named, with a session and without',
+    ({ older, sessions }) => {
+      const named = withIp({ order: [SELF, OTHER] });
+      const { state } = run([
+        named,
+        ownership({ holdings: [holding(4)], released: new Map() }),
+        applied,
+        applied,
+      ]);
+      expect(reportNow(state)?.addresses).toMatchObject([{ state: 'Answering', epoch: 4 }]);
+      expect(reportNow(state)?.addresses[0]).not.toHaveProperty('lost');
+      const restored = run([withIp(older), applied, applied], state).state;
+      const lost = { epoch: 4, sessions };
+      expect(reportNow(restored)?.addresses).toMatchObject([
+        { state: 'Answering', epoch: 4, session: 5, lost },
+      ]);
+      const over = run([ownership({ session: 0, released: new Map([[NAME, 4]]) })], restored).state;
+      expect(reportNow(over)?.addresses).toMatchObject([{ state: 'Standby', epoch: 4, session: 0, lost }]);
+      const anew = run([withIp({ epoch: 5, order: [SELF, OTHER] }), applied], over).state;
+      expect(reportNow(anew)?.addresses).toEqual([]);
+    },
+  );
+
+  test('of what an API server lost it says so much at a time as an object has room for', () => {
+    const fence = Array.from({ length: 3000 }, (_, at) => ({ gateway: `gw-${at}`, session: 1 }));
+    const addresses = [10n, 11n, 12n].map((host) => makeAddress(4, 0xcb007100n + host));
+    const all = (epoch: number): AgentEvent => ({
+      kind: 'viewed',
+      view: view({
+        egressIps: new Map(
+          addresses.map((address) => [
+            formatAddress(address),
+            egressIp({ name: formatAddress(address), address, epoch, fence: epoch === 4 ? fence : [] }),
+          ]),
+        ),
+      }),
+    });
+    const { state } = run([all(4), ownership(), all(3)]);
+    const said = reportNow(state)?.addresses ?? [];
+    expect(said.map(({ address }) => address)).toEqual(['203.0.113.10', '203.0.113.11']);
+    for (const { lost } of said) expect(lost?.sessions).toHaveLength(3002);
+  });
+
   test('without a session it says nothing of any address, whatever it held', () => {
     const { state } = run(START);
     const over = run([ownership({ session: 0, holdings: [], released: new Map([[NAME, 4]]) })], state);

@@ -88,6 +88,8 @@ function reconcileReport(state: AgentState, view: AgentView): AgentStep {
   const report = reportNode({
     view,
     egressIps: state.memory.texts(view.egressIps),
+    newest: state.newest,
+    heard: state.heard,
     selection: state.memory.planner.select(view),
     observed,
     ownership,

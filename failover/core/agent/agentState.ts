@@ -1,3 +1,4 @@
+import type { EgressIp } from '../egressIp.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import { NO_PEER_KEYS, type PeerKeyIds } from '../peerKeys.ts';
 import { type AgentMemory, openMemory } from './agentMemory.ts';
@@ -20,6 +21,8 @@ export const NO_OWNERSHIP: OwnershipWord = {
 export interface AgentState {
   /** Undefined until every cache has synced once: nothing is changed in the kernel before. */
   readonly view: AgentView | undefined;
+  /** By address as text: as `view` has them, but where an older copy stands there. */
+  readonly newest: ReadonlyMap<string, EgressIp>;
   readonly observed: ObservedNode;
   readonly ownership: OwnershipWord;
   /** The highest number of a session so far. */
@@ -65,6 +68,7 @@ export function initialAgent(
 ): AgentState {
   return {
     view: undefined,
+    newest: new Map(),
     observed,
     ownership: NO_OWNERSHIP,
     lastSession: 0,

@@ -8,8 +8,10 @@ import type { PeerKeyIds } from '../peerKeys.ts';
 import type { Uplinks } from '../uplinks.ts';
 import type { AgentView } from './agentView.ts';
 import type { Health } from './health.ts';
+import type { Claim } from './holders.ts';
 import { ownBlocks } from './portReturns.ts';
 import type { PodSelection } from './selectPods.ts';
+import { type StatedAddress, stateAddresses } from './stateAddresses.ts';
 
 /** What `failover/io` reads from the node itself. */
 export interface ObservedNode {
@@ -63,14 +65,7 @@ export interface NodeReport {
   readonly nextHops: ObservedNode['nextHops'];
   readonly capacity: number;
   readonly holding: number;
-  readonly addresses: readonly {
-    readonly address: string;
-    readonly state: 'Answering' | 'Released' | 'Standby';
-    readonly epoch: number;
-    readonly index: number;
-    readonly session: number;
-    readonly blocksVersion: number;
-  }[];
+  readonly addresses: readonly StatedAddress[];
   readonly dead: readonly SessionRef[];
   readonly voterConfigVersion: number;
   readonly voterSets: readonly (readonly string[])[];
@@ -94,6 +89,9 @@ export function reportNode(known: {
   readonly view: AgentView;
   /** By address as text, sorted by name. */
   readonly egressIps: ReadonlyMap<string, EgressIp>;
+  /** As `AgentState` has them. */
+  readonly newest: ReadonlyMap<string, EgressIp>;
+  readonly heard: ReadonlyMap<string, readonly Claim[]>;
   readonly selection: PodSelection;
   readonly observed: ObservedNode;
   readonly ownership: OwnershipWord;
@@ -116,7 +114,7 @@ export function reportNode(known: {
     nextHops: observed.nextHops,
     capacity: observed.capacity,
     holding: ownership.holdings.length,
-    addresses: stateAddresses(known),
+    addresses: stateAddresses(view.node, known),
     dead: standingVerdicts(view, ownership.dead),
     voterConfigVersion: ownership.config?.version ?? 0,
     voterSets: ownership.config?.sets ?? [],
@@ -161,55 +159,6 @@ function stateDemand(
 function wantedPorts(egressIp: EgressIp, node: string, pressedAt = 0): number {
   const held = ownBlocks(egressIp, node).reduce((sum, { first, last }) => sum + last - first + 1, 0);
   return held > 0 && pressedAt >= held ? 2 * held : MINIMUM_DEMAND_PORTS;
-}
-
-/**
- * What this session answers for, and what it will never answer for by a right of a lower epoch: of addresses that name this
- * gateway, or stood at a later epoch once. There may be thousands of others, and each change of one would be a report.
- */
-function stateAddresses({
-  view,
-  egressIps,
-  ownership,
-  confirmed,
-}: {
-  readonly view: AgentView;
-  readonly egressIps: ReadonlyMap<string, EgressIp>;
-  readonly ownership: OwnershipWord;
-  readonly confirmed: ReadonlyMap<string, number>;
-}): NodeReport['addresses'] {
-  const { session, holdings, released } = ownership;
-  if (session === 0) return lostEpochs(egressIps, ownership, confirmed);
-  const rights = new Map(holdings.map(({ address, right }) => [address, right]));
-  const isHere = ({ gateway }: SessionRef): boolean => gateway === view.node;
-  return [...egressIps].flatMap(([text, { name, order, fence, ...ip }]): NodeReport['addresses'] => {
-    const [blocksVersion, right, epoch] = [confirmed.get(name), rights.get(text), released.get(text)];
-    if (blocksVersion === undefined) return [];
-    const base = { address: text, session, blocksVersion };
-    if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
-    if (epoch === undefined) return [];
-    const isFenced = fence.some(isHere);
-    if (!isFenced && !order.some(isHere) && epoch <= ip.epoch) return [];
-    const state = isFenced ? 'Released' : 'Standby';
-    return [{ ...base, state, epoch, index: 0 }];
-  });
-}
-
-/**
- * Who has no session answers for nothing and says nothing, but of epochs that stood once and do not any more: etcd was
- * restored from a snapshot, and whoever remembers them tells the controller to begin above.
- */
-function lostEpochs(
-  egressIps: ReadonlyMap<string, EgressIp>,
-  { released }: OwnershipWord,
-  confirmed: ReadonlyMap<string, number>,
-): NodeReport['addresses'] {
-  return [...egressIps].flatMap(([address, { name, epoch: standing }]): NodeReport['addresses'] => {
-    const epoch = released.get(address) ?? 0;
-    if (epoch <= standing) return [];
-    const blocksVersion = confirmed.get(name) ?? 0;
-    return [{ address, state: 'Standby', epoch, index: 0, session: 0, blocksVersion }];
-  });
 }
 
 /** A verdict is worth saying until its gateway has opened a later session, which says the same to everybody. */

@@ -22,6 +22,7 @@ import { type AddressPlan, type AddressSettings, planAddresses } from './planAdd
 import { type PolicyWrite, planPolicies } from './planPolicies.ts';
 import { planVoters } from './planVoters.ts';
 import { isResting } from './portBlocks.ts';
+import { followRestores, nextSettledMs } from './restores.ts';
 import { nextDeadlineMs } from './sessions.ts';
 import { followFitness } from './standing.ts';
 import { noticeTakeovers } from './takeovers.ts';
@@ -118,17 +119,18 @@ export function decideController(
   };
 }
 
-/** Since when each gateway is as it is. */
+/** Since when each gateway and each address is as it is. */
 function followClocks(
-  { unreadySince, fitSince, goneSince, lingersSince }: ControllerState,
+  { unreadySince, fitSince, goneSince, lingersSince, laterSince }: ControllerState,
   view: ControllerView,
   { monotonicMs }: Now,
-): Pick<ControllerState, 'unreadySince' | 'fitSince' | 'goneSince' | 'lingersSince'> {
+): Pick<ControllerState, 'unreadySince' | 'fitSince' | 'goneSince' | 'lingersSince' | 'laterSince'> {
   return {
     goneSince: followGone(goneSince, view, monotonicMs),
     unreadySince: followReadiness(unreadySince, view, monotonicMs),
     fitSince: followFitness(fitSince, view, monotonicMs),
     lingersSince: followLingers(lingersSince, view, monotonicMs),
+    laterSince: followRestores(laterSince, view, monotonicMs),
   };
 }
 
@@ -200,6 +202,7 @@ function wakeUp(
     state.inContact ? nextDeadlineMs(state.sessions, now.monotonicMs) : undefined,
     nextWakeMs(state.ledger),
     nextLingerEndMs(state.lingersSince, now.monotonicMs),
+    nextSettledMs(state.laterSince, now.monotonicMs),
     ...[...state.unreadySince.values()]
       .map((since) => since + READY_GRACE_MS)
       .filter((graceEndMs) => graceEndMs > now.monotonicMs),

@@ -7,6 +7,7 @@ import type { LeaveTurns } from './leaving.ts';
 import type { LingersSince } from './linger.ts';
 import type { Move } from './moves.ts';
 import { NO_WAITS, type VoterWaits } from './planVoters.ts';
+import type { LaterSince } from './restores.ts';
 import { type SessionsState, silentGateways } from './sessions.ts';
 import type { FitSince } from './standing.ts';
 import type { Pace } from './voluntaryMoves.ts';
@@ -32,6 +33,7 @@ export interface ControllerState {
   readonly voterWaits: VoterWaits;
   readonly goneSince: GoneSince;
   readonly lingersSince: LingersSince;
+  readonly laterSince: LaterSince;
 }
 
 export function initialController(): ControllerState {
@@ -58,6 +60,7 @@ export function initialController(): ControllerState {
     voterWaits: NO_WAITS,
     goneSince: new Map(),
     lingersSince: new Map(),
+    laterSince: new Map(),
   };
 }
 

@@ -23,6 +23,7 @@ import { planEgressIp } from './planEgressIp.ts';
 import { allocatePorts, isResting } from './portBlocks.ts';
 import { demandFor } from './portDemand.ts';
 import { proofsFor } from './proofs.ts';
+import { isLeftAlone, type LaterSince } from './restores.ts';
 import { sameSession } from './sessions.ts';
 import { type FitSince, gatewaysOf } from './standing.ts';
 import {
@@ -70,6 +71,7 @@ export interface PlanningContext {
   readonly fitSince: FitSince;
   readonly leaveTurns: LeaveTurns;
   readonly lingersSince: LingersSince;
+  readonly laterSince: LaterSince;
   readonly pace: Pace;
   /** EgressIP name → its newest move. */
   readonly moves: ReadonlyMap<string, Move>;
@@ -118,6 +120,9 @@ export function planAddresses(claims: readonly Claim[], context: PlanningContext
 
 const LINGERS = 'no policy wants it any more; it goes when nodes have reset what they sent by it';
 
+const RESTORED =
+  'agents go on by a later assignment than this one, and who answers by it is awaited: etcd was restored';
+
 const WISHES: Readonly<Record<VoluntaryMove['reason'], string>> = {
   returned: 'returns to where it was placed first',
   rebalanced: 'goes where there is more room, as was asked',
@@ -148,6 +153,15 @@ function planAddress(
   const { view, settings, placement, voluntary } = context;
   const { claim, holder } = address;
   const current = claim.current ?? emptyEgressIp(claim, view, context.now.wallMs);
+  if (isLeftAlone(current, context.laterSince, context.now.monotonicMs))
+    return {
+      claim,
+      next: current,
+      reason: RESTORED,
+      eligible: address.eligible,
+      exhausted: [],
+      action: 'none',
+    };
   const waits = holder !== undefined && context.leaving.waiting.has(holder);
   const allowed = waits ? new Set([...address.allowed, holder]) : address.allowed;
   const released = claim.owners.length === 0;

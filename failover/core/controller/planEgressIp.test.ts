@@ -110,8 +110,8 @@ describe('the next spec', () => {
   });
 
   test('a copy older than what gateways state is followed by an epoch above that, with whoever states them fenced', () => {
-    const lost = { epoch: 9, stating: [C] };
-    const proofs = { ...nothing, statedAbove: (epoch: number) => (epoch < 9 ? lost : undefined) };
+    const lost = { epoch: 9, sessions: [C], isNamed: true };
+    const proofs = { ...nothing, statedAbove: ({ epoch }: EgressIp) => (epoch < 9 ? lost : undefined) };
     const restored = egressIp({ epoch: 5, order: [A, B] });
     const next = planEgressIp(restored, wish(A, B), proofs);
     expect(next).toMatchObject({ epoch: 10, order: [A, B], fence: [B, C] });

@@ -6,9 +6,9 @@
  * whoever was fenced still, less those proven dead. Only standbys that are added at the end need neither: they come after
  * everybody in every version of the order that anyone may have read.
  *
- * Where gateways state rights of epochs that the object never had, its history was taken back: etcd was restored from a
- * snapshot. What stands is then no newer than what agents go on by, so a new epoch above all that was stated follows, and
- * whoever speaks of the lost epochs is fenced with the rest: it may answer by one, or be the next of an order that is lost.
+ * Where agents state epochs or orders that the object does not have, its history was taken back: etcd was restored from a
+ * snapshot. A new epoch above all that was stated follows, and whoever speaks of what was lost, or is named in it, is fenced with
+ * the rest: it may answer by it, or be the next of an order that is lost.
  */
 import type { EgressIp, PolicyOwner, SessionRef } from '../egressIp.ts';
 import type { Allocation } from './portBlocks.ts';
@@ -27,22 +27,24 @@ export interface SessionProofs {
   isDead(session: SessionRef): boolean;
   /** Its gateway stated, under that session or a later one, that it does not answer at `epoch` or a later one. */
   hasReleased(session: SessionRef, epoch: number): boolean;
-  /** What gateways state by epochs above this one; undefined: nothing. */
-  statedAbove(epoch: number): StatedAbove | undefined;
+  /** What agents know of later than this; undefined: nothing. */
+  statedAbove(standing: EgressIp): StatedAbove | undefined;
 }
 
 export interface StatedAbove {
   /** The highest. */
   readonly epoch: number;
-  /** Who has a session and states one of them. */
-  readonly stating: readonly SessionRef[];
+  /** Who may answer by what was lost: whoever states an epoch of it, and whoever is named in its assignments. */
+  readonly sessions: readonly SessionRef[];
+  /** Somebody said whom the highest names. Agents that have not seen the older object yet do not. */
+  readonly isNamed: boolean;
 }
 
 /** The same object if nothing is to be written. */
 export function planEgressIp(current: EgressIp, wish: EgressIpWish, proofs: SessionProofs): EgressIp {
   const { owners, order, home, allocation } = wish;
   const { home: _former, ...rest } = current;
-  const lost = proofs.statedAbove(current.epoch);
+  const lost = proofs.statedAbove(current);
   const moved = lost !== undefined || !isPrefix(current.order, order);
   const next: EgressIp = {
     ...rest,
@@ -64,7 +66,7 @@ function fenceOf(
   holder: SessionRef | undefined,
   { proofs, lost }: { readonly proofs: SessionProofs; readonly lost: StatedAbove | undefined },
 ): readonly SessionRef[] {
-  const entries = [...fence, ...order, ...(lost?.stating ?? [])];
+  const entries = [...fence, ...order, ...(lost?.sessions ?? [])];
   return eachOnce(entries).filter((entry) => !proofs.isDead(entry) && !sameSession(entry, holder));
 }
 

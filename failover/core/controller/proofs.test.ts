@@ -80,49 +80,6 @@ describe('a fenced session has released', () => {
   });
 });
 
-describe('of epochs above the one that stands', () => {
-  const other = (change: Partial<AddressStatement>, name = 'gw-2') => gateway(stated(change), name);
-
-  test.each([
-    { name: 'nobody speaks where all state this one', nodes: [gateway(stated())], above: undefined },
-    {
-      name: 'nobody speaks where an older one is stated',
-      nodes: [gateway(stated({ epoch: EPOCH - 1 }))],
-      above: undefined,
-    },
-    {
-      name: 'a node without a session speaks',
-      nodes: [gateway(stated()), other({ epoch: EPOCH + 3, state: 'Standby', session: 0 })],
-      above: { epoch: EPOCH + 3, stating: [] },
-    },
-    {
-      name: 'the highest counts, and each session that states one is named',
-      nodes: [
-        gateway(stated({ epoch: EPOCH + 2, state: 'Answering', session: 7 })),
-        other({ epoch: EPOCH + 3, state: 'Standby', session: 5 }),
-        other({ epoch: EPOCH, state: 'Standby', session: 6 }, 'gw-3'),
-      ],
-      above: {
-        epoch: EPOCH + 3,
-        stating: [
-          { gateway: 'gw-1', session: 7 },
-          { gateway: 'gw-2', session: 5 },
-        ],
-      },
-    },
-    {
-      name: 'who states what nobody can have been given is not heard',
-      nodes: [
-        gateway(stated({ epoch: EPOCH + 2, state: 'Answering' })),
-        other({ epoch: Number.MAX_SAFE_INTEGER, state: 'Answering' }),
-      ],
-      above: { epoch: EPOCH + 2, stating: [{ gateway: 'gw-1', session: 4 }] },
-    },
-  ])('$name', ({ nodes, above }) => {
-    expect(proofsFor(ADDRESS, viewOf(nodes)).statedAbove(EPOCH)).toEqual(above);
-  });
-});
-
 describe('a session is dead and does not live', () => {
   const witness = (session: number) => gateway({ dead: [{ gateway: 'gw-1', session }] }, 'gw-2');
 

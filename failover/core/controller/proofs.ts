@@ -9,8 +9,9 @@ import type { AddressStatement } from '../gatewayNode.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
 import { remember } from '../remember.ts';
 import type { ControllerView } from './controllerView.ts';
-import type { SessionProofs, StatedAbove } from './planEgressIp.ts';
+import type { SessionProofs } from './planEgressIp.ts';
 import { isOver, leasedSession } from './sessions.ts';
+import { statedAbove } from './statedAbove.ts';
 import { statementIndex } from './statementIndex.ts';
 
 /** Nothing of the session answers any more, and never will. */
@@ -75,20 +76,8 @@ export function proofsFor(address: Address, view: ControllerView): SessionProofs
         statement.epoch >= epoch
       );
     },
-    statedAbove: (epoch) => statedAbove(epoch, address, view),
+    statedAbove: (standing) => statedAbove(standing, statementIndex(view.gatewayNodes).on(standing.address)),
   };
-}
-
-function statedAbove(epoch: number, address: Address, view: ControllerView): StatedAbove | undefined {
-  let above: StatedAbove | undefined;
-  const stating: SessionRef[] = [];
-  for (const { gateway, statement } of statementIndex(view.gatewayNodes).on(address)) {
-    if (statement.epoch <= epoch || !isPossibleEpoch(statement.epoch, epoch)) continue;
-    const { session } = statement;
-    if (session > 0) stating.push({ gateway, session });
-    above = { epoch: Math.max(above?.epoch ?? 0, statement.epoch), stating };
-  }
-  return above;
 }
 
 export interface Answerer extends SessionRef {

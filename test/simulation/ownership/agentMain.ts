@@ -69,7 +69,11 @@ export class AgentMain {
     });
     this.#join = new JoinKeeper(node, ground, thread);
     this.#lease = new LeaseKeeper(node, ground, { thread, worker: this.worker });
-    this.#reporter = new NodeReporter(node, ground, { thread, confirmed: this.#confirmed });
+    this.#reporter = new NodeReporter(node, ground, {
+      thread,
+      confirmed: this.#confirmed,
+      heard: this.#heard,
+    });
   }
 
   start(): void {

@@ -3,12 +3,14 @@
  * real planEgressIp makes of them, each by compare-and-swap. It also changes the set of voters, one at a time. Two may
  * believe to lead at once.
  */
+import type { SessionProofs } from '../../../failover/core/controller/planEgressIp.ts';
+import { awaitsWord, isLeftAlone } from '../../../failover/core/controller/restores.ts';
 import type { EgressIp, SessionRef } from '../../../failover/core/egressIp.ts';
 import { hasMajority, type VoterConfig } from '../../../failover/core/ownership/voterConfig.ts';
 import type { Address } from '../../../policy/model.ts';
 import type { ApiView } from './apiModel.ts';
 import { ApiWatch } from './apiWatch.ts';
-import { decideOrder } from './decideOrder.ts';
+import { answererOf, decideOrder } from './decideOrder.ts';
 import type { Stream } from './draws.ts';
 import type { Ground } from './ground.ts';
 import { isDeadSession, proofsIn } from './proofsIn.ts';
@@ -37,6 +39,7 @@ export class ControllerModel {
   readonly #addressOf: (name: string) => Address;
   readonly #writing = new Set<string>();
   readonly #leaseSeen = new Map<string, { readonly version: string; readonly atMs: number }>();
+  readonly #laterSince = new Map<string, number>();
   #settled: { readonly version: number; readonly atMs: number } | undefined;
   #writingVoters = false;
 
@@ -106,6 +109,7 @@ export class ControllerModel {
         })
       : [];
     const proofs = { ...proofsIn(view, current.address), isDead: dead };
+    if (this.#isLeftAlone(current, view, proofs)) return coverage.hit('controller: waits for who answers');
     const next = core.planEgressIp(current, { owners: [], order, allocation: current }, proofs);
     if (standing !== undefined && next === current) return;
     const decidedMs = this.#ground.queue.nowMs;
@@ -117,6 +121,21 @@ export class ControllerModel {
       if (written) this.#observe(standing, next);
       return written;
     });
+  }
+
+  #isLeftAlone(current: EgressIp, view: ApiView, { statedAbove, isDead }: SessionProofs): boolean {
+    const { name } = current;
+    const nowMs = this.#ground.queue.nowMs * this.#rate;
+    const above = statedAbove(current);
+    const answerer = answererOf(current, view);
+    const isLive = view.nodes.get(answerer?.session.gateway ?? '')?.session === answerer?.session.session;
+    const answeredEpoch = isLive ? answerer?.right.epoch : undefined;
+    if (above === undefined || !awaitsWord(current, above, { answeredEpoch, isDead })) {
+      this.#laterSince.delete(name);
+      return false;
+    }
+    if (!this.#laterSince.has(name)) this.#laterSince.set(name, nowMs);
+    return isLeftAlone(current, this.#laterSince, nowMs);
   }
 
   #blank(view: ApiView, name: string): EgressIp {

@@ -28,7 +28,7 @@ export function decideOrder(
   if (usable.length === 0) return current.order;
   const isLive = (it: SessionRef | undefined): it is SessionRef =>
     it !== undefined && live.some(({ gateway, session }) => gateway === it.gateway && session === it.session);
-  const answering = answererOf(current, view);
+  const answering = answererOf(current, view)?.session;
   const standing = [answering, ...current.order].find(isLive);
   const stays = standing !== undefined && usable.some(({ gateway }) => gateway === standing.gateway);
   const others = usable.filter(({ gateway }) => gateway !== standing?.gateway);
@@ -57,9 +57,14 @@ function withStandbys(
   return [holder, ...[...kept, ...added].slice(0, STANDBYS_MAX)];
 }
 
+export interface Answerer {
+  readonly session: SessionRef;
+  readonly right: Right;
+}
+
 /** Whoever states to answer by the highest right. */
-function answererOf({ address }: EgressIp, view: ApiView): SessionRef | undefined {
-  let best: { readonly session: SessionRef; readonly right: Right } | undefined;
+export function answererOf({ address }: EgressIp, view: ApiView): Answerer | undefined {
+  let best: Answerer | undefined;
   for (const { name, addresses } of view.nodes.values()) {
     for (const { address: stated, state, epoch, index, session } of addresses) {
       if (stated.value !== address.value || state !== 'Answering') continue;
@@ -68,5 +73,5 @@ function answererOf({ address }: EgressIp, view: ApiView): SessionRef | undefine
         best = { session: { gateway: name, session }, right };
     }
   }
-  return best?.session;
+  return best;
 }

@@ -62,6 +62,7 @@ const LAST_SEEN: Readonly<Record<string, number>> = {
   'no retraction wait': 90,
   'a right that was given up is used': 2,
   'a gateway names itself first': 13,
+  'whom a lost assignment names is not fenced': 77,
   'release before the kernel confirmed': 3,
   're-arming with the remaining time': 42,
   'no flush before a new session': 19,
@@ -117,9 +118,9 @@ const DEAF: Edit = {
   find: 'if (isOvertaken(state, gateway)) return',
   replace: 'if (gateway.nowMs < 0) return',
 };
-const LOST = 'const lost = proofs.statedAbove(current.epoch);';
+const LOST = 'const lost = proofs.statedAbove(current);';
 const FENCE_OF_THE_ORDER = 'const entries = [...order];';
-const FENCE = 'const entries = [...fence, ...order, ...(lost?.stating ?? [])];';
+const FENCE = 'const entries = [...fence, ...order, ...(lost?.sessions ?? [])];';
 
 /** Found by seeds drawn at random. */
 export const PLANTED_BUGS: readonly PlantedBug[] = [
@@ -159,6 +160,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   { name: HEARD, patch: { file: CANDIDACY, edits: [UNHEARD] }, ...lastSeen(HEARD) },
   patched('epochs that were lost are given again', PLAN, LOST, 'const lost = undefined;'),
   patchedTwice(
+    'whom a lost assignment names is not fenced',
+    PLAN,
+    { find: FENCE, replace: 'const entries = [...fence, ...order];' },
+    UNHEARD,
+    DEAF,
+  ),
+  patchedTwice(
     'statements never expire',
     DEATHS,
     { find: FRESH, replace: 'it.configVersion <= config.version' },
@@ -184,6 +192,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'a gateway names itself first',
     'agent/joinOrders.ts',
     { find: 'order: [...egressIp.order, self]', replace: 'order: [self, ...egressIp.order]' },
+    // Agents would not take another order of the epoch that they know.
+    {
+      file: 'ownership/assignment.ts',
+      find: 'if (epoch !== known.epoch) return epoch > known.epoch;',
+      replace: 'return epoch >= known.epoch;',
+    },
     UNHEARD,
     DEAF,
   ),

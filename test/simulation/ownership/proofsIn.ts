@@ -1,6 +1,7 @@
 /** What a controller may conclude from its view: as core/controller/proofs.ts and sessions.ts have it. */
 
 import type { SessionProofs } from '../../../failover/core/controller/planEgressIp.ts';
+import { statedAbove } from '../../../failover/core/controller/statedAbove.ts';
 import type { SessionRef } from '../../../failover/core/egressIp.ts';
 import type { Address } from '../../../policy/model.ts';
 import type { ApiView } from './apiModel.ts';
@@ -29,17 +30,13 @@ export function proofsIn(view: ApiView, address: Address): SessionProofs {
         statement.epoch >= epoch
       );
     },
-    statedAbove(epoch) {
-      const above = [...view.nodes].flatMap(([gateway, { addresses }]) =>
+    statedAbove(standing) {
+      const said = [...view.nodes].flatMap(([gateway, { addresses }]) =>
         addresses
-          .filter((it) => it.address.value === address.value && it.epoch > epoch)
-          .map((it) => ({ ...it, gateway })),
+          .filter((it) => it.address.value === address.value)
+          .map((statement) => ({ gateway, statement })),
       );
-      if (above.length === 0) return undefined;
-      const stating = above
-        .filter(({ session }) => session > 0)
-        .map(({ gateway, session }) => ({ gateway, session }));
-      return { epoch: Math.max(...above.map((it) => it.epoch)), stating };
+      return statedAbove(standing, said);
     },
   };
 }

@@ -1,4 +1,7 @@
 /** What a simulated agent says of its node in the API: as core/agent/reportNode.ts states it, in the reader's form. */
+import type { Claim } from '../../../failover/core/agent/holders.ts';
+import { stateAddresses } from '../../../failover/core/agent/stateAddresses.ts';
+import type { EgressIp } from '../../../failover/core/egressIp.ts';
 import type { GatewayNode } from '../../../failover/core/gatewayNode.ts';
 import type { ApiView } from './apiModel.ts';
 import type { Word } from './ground.ts';
@@ -6,6 +9,8 @@ import type { Word } from './ground.ts';
 export interface NodeWord {
   readonly name: string;
   readonly word: Word;
+  readonly newest: ReadonlyMap<string, EgressIp>;
+  readonly heard: ReadonlyMap<string, readonly Claim[]>;
   /** The highest number of a session of this run. */
   readonly lastSession: number;
   readonly confirmed: ReadonlyMap<string, number>;
@@ -27,33 +32,24 @@ const UNUSED = {
   versions: { agent: '', kernel: '', nftables: '' },
 } as const;
 
-export function renderNode({ name, word, lastSession, confirmed }: NodeWord, view: ApiView): GatewayNode {
-  const rights = new Map(word.holdings.map(({ address, right }) => [address, right]));
+export function renderNode(
+  { name, word, newest, heard, lastSession, confirmed }: NodeWord,
+  view: ApiView,
+): GatewayNode {
   return {
     ...UNUSED,
     name,
     session: word.session,
     lastSession: Math.max(lastSession, view.nodes.get(name)?.lastSession ?? 0),
-    addresses: [...view.ips.values()].flatMap((egressIp): GatewayNode['addresses'] => {
-      const blocksVersion = confirmed.get(egressIp.name);
-      const right = rights.get(egressIp.name);
-      const epoch = word.released.get(egressIp.name);
-      if (word.session === 0) {
-        if (epoch === undefined || epoch <= egressIp.epoch) return [];
-        const { address } = egressIp;
-        return [
-          { address, session: 0, blocksVersion: blocksVersion ?? 0, state: 'Standby', epoch, index: 0 },
-        ];
-      }
-      if (blocksVersion === undefined) return [];
-      const base = { address: egressIp.address, session: word.session, blocksVersion };
-      if (right !== undefined) return [{ ...base, state: 'Answering', ...right }];
-      if (epoch === undefined) return [];
-      const isFenced = egressIp.fence.some(({ gateway }) => gateway === name);
-      const isOrdered = egressIp.order.some(({ gateway }) => gateway === name);
-      if (!isFenced && !isOrdered && epoch <= egressIp.epoch) return [];
-      const state = isFenced ? 'Released' : 'Standby';
-      return [{ ...base, state, epoch, index: 0 }];
+    addresses: stateAddresses(name, {
+      egressIps: view.ips,
+      newest,
+      heard,
+      ownership: word,
+      confirmed,
+    }).flatMap((it) => {
+      const egressIp = view.ips.get(it.address);
+      return egressIp === undefined ? [] : [{ ...it, address: egressIp.address }];
     }),
     dead: word.dead.filter(({ gateway, session }) => session >= (view.nodes.get(gateway)?.session ?? 0)),
     voterConfig: word.config ?? { version: 0, sets: [] },

@@ -1,0 +1,37 @@
+/**
+ * Finds out what agents know of later than an EgressIP that stands: etcd was restored from a snapshot, and took epochs, and
+ * standbys of an order, with it.
+ */
+import { type EgressIp, isPossibleEpoch, type SessionRef } from '../egressIp.ts';
+import type { LostAssignment } from '../ownership/assignment.ts';
+import type { StatedAbove } from './planEgressIp.ts';
+import { sameSession } from './sessions.ts';
+import type { StatedBy } from './statementIndex.ts';
+
+/**
+ * @param said of the address
+ * @returns undefined where nobody knows of anything later
+ */
+export function statedAbove(standing: EgressIp, said: Iterable<StatedBy>): StatedAbove | undefined {
+  let [highest, named] = [0, 0];
+  const sessions: SessionRef[] = [];
+  for (const { gateway, statement } of said) {
+    const { epoch, session, lost } = statement;
+    if (epoch > standing.epoch && isPossibleEpoch(epoch, standing.epoch)) {
+      highest = Math.max(highest, epoch);
+      if (session > 0) sessions.push({ gateway, session });
+    }
+    if (lost === undefined || !isPossibleEpoch(lost.epoch, standing.epoch) || !isLost(lost, standing))
+      continue;
+    named = Math.max(named, lost.epoch);
+    sessions.push(...lost.sessions);
+  }
+  if (highest === 0 && named === 0) return undefined;
+  return { epoch: Math.max(highest, named), sessions, isNamed: named >= highest };
+}
+
+/** Of the epoch that stands: no beginning of its order, which only grows. */
+function isLost({ epoch, sessions }: LostAssignment, standing: EgressIp): boolean {
+  if (epoch !== standing.epoch) return epoch > standing.epoch;
+  return !sessions.every((it, at) => sameSession(it, standing.order[at]));
+}
