@@ -3,21 +3,16 @@
  * lower epoch, and what it goes on by though the API does not show it any more.
  */
 import type { EgressIp, SessionRef } from '../egressIp.ts';
-import type { AddressState } from '../gatewayNode.ts';
+import type { AddressStatement } from '../gatewayNode.ts';
 import type { LostAssignment } from '../ownership/assignment.ts';
 import type { Right } from '../ownership/messages.ts';
 import type { OwnershipWord } from '../ownership/ownershipWord.ts';
 import type { Claim } from './holders.ts';
 import { lostAssignment } from './lostAssignments.ts';
 
-export interface StatedAddress {
+/** As the wire has it: the address as text. */
+export interface StatedAddress extends Omit<AddressStatement, 'address'> {
   readonly address: string;
-  readonly state: AddressState;
-  readonly epoch: number;
-  readonly index: number;
-  readonly session: number;
-  readonly blocksVersion: number;
-  readonly lost?: LostAssignment;
 }
 
 interface Known {
