@@ -1,6 +1,6 @@
 /** What a gateway's health follows from, without a kernel of its own: a folder for the devices, servers on loopback. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -66,7 +66,10 @@ function observedWith(...own: readonly string[]): ObservedNode {
   return observed as ObservedNode; // Nothing else of it is looked at.
 }
 
-function start(settings: readonly HealthProbe[]): HealthProbes {
+function start(
+  settings: readonly HealthProbe[],
+  change: Partial<Parameters<typeof startHealthProbes>[0]> = {},
+): HealthProbes {
   probes = startHealthProbes({
     node: 'gw-1',
     uplink: 'eth0',
@@ -80,6 +83,7 @@ function start(settings: readonly HealthProbe[]): HealthProbes {
     },
     logger: createLogger({ program: 'test', level: 'error' }),
     sysClassNet: folder,
+    ...change,
   });
   return probes;
 }
@@ -252,3 +256,27 @@ test('a check that goes on is made from the address that the node has by then', 
   started.observed(observedWith('127.0.0.2'));
   expect(await from).toBe('127.0.0.2');
 });
+
+test('what asks on a card is there as long as something is asked there', async () => {
+  const file = path.join(folder, 'program');
+  const program = `trap 'echo ended > ${file}; exit' TERM; echo began > ${file}; while :; do sleep 0.05; done`;
+  const nextHops = [{ address: '203.0.113.1', interfaceName: 'eth0' }];
+  const observed = { ...observedWith('127.0.0.1'), nextHops };
+  const started = start([], { observed, execPrefix: ['sh', '-c', program] });
+  started.viewed(view());
+  await saying(file, 'began');
+  started.observed(observedWith('127.0.0.1'));
+  await saying(file, 'ended');
+});
+
+function saying(file: string, word: string): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!existsSync(file) || readFileSync(file, 'utf8').trim() !== word) return;
+      watcher.close();
+      resolve();
+    };
+    const watcher = watch(path.dirname(file), look);
+    look();
+  });
+}

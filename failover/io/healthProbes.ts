@@ -136,6 +136,22 @@ class Probes implements HealthProbes {
       if (round === undefined) this.#begin(check);
       else round.check = check;
     }
+    this.#endProbers(new Set(checks.flatMap(({ question }) => this.#deviceOf(question) ?? [])));
+  }
+
+  /** Of devices that nothing is asked on any more: a card may come and go. */
+  #endProbers(asked: ReadonlySet<string>): void {
+    for (const [device, prober] of this.#probers) {
+      if (asked.has(device)) continue;
+      prober.close();
+      this.#probers.delete(device);
+    }
+  }
+
+  /** That packets of our own are sent on; undefined: it takes none. */
+  #deviceOf(question: HealthCheck['question']): string | undefined {
+    if (question.kind === 'icmp') return this.#options.uplink;
+    return question.kind === 'arp' || question.kind === 'nd' ? question.device : undefined;
   }
 
   #halt(ids: readonly string[]): void {
