@@ -237,7 +237,7 @@ class Runner implements AgentRunner {
     const { node, joiner } = this.#options;
     const named = this.#closed === undefined && ownership.session > 0;
     if (view !== undefined)
-      joiner.look(view.egressIps, named ? { gateway: node, session: ownership.session } : undefined);
+      joiner.look(view, named ? { gateway: node, session: ownership.session } : undefined);
   }
 
   #perform(effect: AgentEffect): void {

@@ -19,6 +19,7 @@ const IP: EgressIp = {
   resting: [],
 };
 const SELF = { gateway: 'gw-1', session: 5 };
+const viewOf = (it: EgressIp) => ({ egressIps: new Map([[it.name, it]]), gatewayNodes: new Map() });
 const atVersion = (value: string) => ({ op: 'replace', path: '/metadata/resourceVersion', value });
 
 let written: { readonly path: string; readonly patch: unknown }[];
@@ -46,7 +47,7 @@ afterEach(() => {
 });
 
 test('after a second without a controller the own session stands at the end, by compare-and-swap', async () => {
-  joiner.look(new Map([[IP.name, IP]]), SELF);
+  joiner.look(viewOf(IP), SELF);
   await vi.advanceTimersByTimeAsync(900);
   expect(written).toEqual([]);
   await vi.advanceTimersByTimeAsync(200);
@@ -60,19 +61,19 @@ test('after a second without a controller the own session stands at the end, by 
 
 test('a conflict is tried again later, on what the watch has brought', async () => {
   outcome = { kind: 'refused', error: { code: 'conflict', transient: true, message: 'too late' } };
-  joiner.look(new Map([[IP.name, IP]]), SELF);
+  joiner.look(viewOf(IP), SELF);
   await vi.advanceTimersByTimeAsync(1100);
-  joiner.look(new Map([[IP.name, { ...IP, resourceVersion: '8' }]]), SELF);
+  joiner.look(viewOf({ ...IP, resourceVersion: '8' }), SELF);
   await vi.advanceTimersByTimeAsync(1100);
   const versions = [atVersion('7'), atVersion('8')];
   expect(written.map(({ patch }) => patch)).toMatchObject(versions.map((it) => [it, {}]));
 });
 
 test('an agent that hands over names itself nowhere', async () => {
-  joiner.look(new Map([[IP.name, IP]]), SELF);
+  joiner.look(viewOf(IP), SELF);
   joiner.stop();
   await vi.advanceTimersByTimeAsync(5000);
-  joiner.look(new Map([[IP.name, IP]]), undefined);
+  joiner.look(viewOf(IP), undefined);
   await vi.advanceTimersByTimeAsync(5000);
   expect(written).toEqual([]);
 });

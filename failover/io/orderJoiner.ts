@@ -2,12 +2,13 @@
 import type { KubeClient } from '../../kube/kubeClient.ts';
 import { collectionPath, EGRESS_IP } from '../../policy/names.ts';
 import type { Logger } from '../../runtime/logger.ts';
+import type { AgentView } from '../core/agent/agentView.ts';
 import { NOT_JOINING, planJoins } from '../core/agent/joinOrders.ts';
 import type { EgressIp, SessionRef } from '../core/egressIp.ts';
 
 export interface OrderJoiner {
   /** Called whenever one of them may have changed; undefined: no session of ours may be named. */
-  look(egressIps: ReadonlyMap<string, EgressIp>, self: SessionRef | undefined): void;
+  look(view: Pick<AgentView, 'egressIps' | 'gatewayNodes'>, self: SessionRef | undefined): void;
   stop(): void;
 }
 
@@ -31,14 +32,18 @@ export function createOrderJoiner(options: {
       logger.info('named itself in an order that no controller looks after', { name });
     else logger.debug('could not name itself in an order', { name, error: outcome.error.message });
   };
-  const look: OrderJoiner['look'] = (egressIps, self) => {
+  const look: OrderJoiner['look'] = (view, self) => {
     clearTimeout(timer);
     const nowMs = monotonicMs();
-    const plan = planJoins(joining, egressIps.values(), { self, nowMs });
+    const plan = planJoins(joining, view.egressIps.values(), {
+      self,
+      gatewayNodes: view.gatewayNodes,
+      nowMs,
+    });
     joining = plan.joining;
     for (const egressIp of plan.writes) void write(egressIp);
     if (plan.wakeMs === undefined) return;
-    timer = setTimeout(() => look(egressIps, self), Math.max(1, Math.ceil(plan.wakeMs - nowMs)));
+    timer = setTimeout(() => look(view, self), Math.max(1, Math.ceil(plan.wakeMs - nowMs)));
   };
   return { look, stop: () => clearTimeout(timer) };
 }

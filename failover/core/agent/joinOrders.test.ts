@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest';
 import { makeAddress } from '../../../policy/address.ts';
+import { emptyGatewayNode } from '../../../test/simulation/controllerGateways.ts';
 import type { EgressIp, SessionRef } from '../egressIp.ts';
+import type { GatewayNode } from '../gatewayNode.ts';
 import { type JoinPlan, NOT_JOINING, planJoins } from './joinOrders.ts';
 
 const SELF: SessionRef = { gateway: 'gw-2', session: 5 };
+const NOBODY: ReadonlyMap<string, GatewayNode> = new Map();
 const at = (gateway: string, session: number): SessionRef => ({ gateway, session });
 
 function egressIp(order: readonly SessionRef[], name = '203.0.113.10'): EgressIp {
@@ -25,7 +28,7 @@ function egressIp(order: readonly SessionRef[], name = '203.0.113.10'): EgressIp
 /** What is planned at each of the moments, one after another. */
 function planAt(moments: readonly number[], items: readonly EgressIp[], self: SessionRef | undefined = SELF) {
   let plan: JoinPlan = { joining: NOT_JOINING, writes: [], wakeMs: undefined };
-  for (const nowMs of moments) plan = planJoins(plan.joining, items, { self, nowMs });
+  for (const nowMs of moments) plan = planJoins(plan.joining, items, { self, gatewayNodes: NOBODY, nowMs });
   return plan;
 }
 
@@ -52,11 +55,13 @@ test('a write that was lost is tried again after the same patience, not at once'
 
 test('once the controller has named it the waiting begins anew for the next session', () => {
   const named = egressIp([...NAMED_BEFORE.order, SELF]);
-  const first = planJoins(NOT_JOINING, [NAMED_BEFORE], { self: SELF, nowMs: 0 });
-  const second = planJoins(first.joining, [named], { self: SELF, nowMs: 500 });
+  const first = planJoins(NOT_JOINING, [NAMED_BEFORE], { self: SELF, gatewayNodes: NOBODY, nowMs: 0 });
+  const second = planJoins(first.joining, [named], { self: SELF, gatewayNodes: NOBODY, nowMs: 500 });
   expect(second).toMatchObject({ writes: [], wakeMs: undefined });
   const next = { ...SELF, session: 6 };
-  expect(planJoins(second.joining, [named], { self: next, nowMs: 1200 }).writes).toEqual([]);
+  expect(
+    planJoins(second.joining, [named], { self: next, gatewayNodes: NOBODY, nowMs: 1200 }).writes,
+  ).toEqual([]);
 });
 
 test.each([
@@ -68,8 +73,23 @@ test.each([
   expect(planAt([0, 5000], [egressIp(order)])).toMatchObject({ writes: [], wakeMs: undefined });
 });
 
+test('an order that is older than what somebody goes on by is left to the controller', () => {
+  const { address, epoch } = NAMED_BEFORE;
+  const says = { address, state: 'Standby', index: 0, session: 0, blocksVersion: 0 } as const;
+  const plan = (later: number) => {
+    const report = { ...emptyGatewayNode('w-1'), addresses: [{ ...says, epoch: epoch + later }] };
+    const known = { self: SELF, gatewayNodes: new Map([['w-1', report]]) };
+    const { joining } = planJoins(NOT_JOINING, [NAMED_BEFORE], { ...known, nowMs: 0 });
+    return planJoins(joining, [NAMED_BEFORE], { ...known, nowMs: 1000 });
+  };
+  expect(plan(0).writes).toHaveLength(1);
+  expect(plan(1)).toMatchObject({ writes: [], wakeMs: undefined });
+});
+
 test('without a session there is nobody to name', () => {
-  expect(planJoins(NOT_JOINING, [NAMED_BEFORE], { self: undefined, nowMs: 9000 }).writes).toEqual([]);
+  expect(
+    planJoins(NOT_JOINING, [NAMED_BEFORE], { self: undefined, gatewayNodes: NOBODY, nowMs: 9000 }).writes,
+  ).toEqual([]);
 });
 
 test('after an outage not all is written at once', () => {

@@ -4,9 +4,15 @@
  * a former session of its own, by compare-and-swap on what it read. Others' places stay as they are, so nobody has to
  * agree: who is last comes after everybody in every version of the order.
  *
+ * An order that is older than what somebody goes on by is the controller's to begin anew: etcd was restored, and whoever
+ * joined it could answer beside those of the later one.
+ *
  * Leaves to the controller which gateways an address may have: only one that was named may name itself again.
  */
 import type { EgressIp, SessionRef } from '../egressIp.ts';
+import type { GatewayNode } from '../gatewayNode.ts';
+import { statedAbove } from '../statedAbove.ts';
+import { statementOf } from './holders.ts';
 
 export interface Joining {
   /** EgressIP name → since when it does not name the session, monotonic. */
@@ -30,14 +36,19 @@ const ORDER_LENGTH_MAX = 16;
 /** Writes at once, so that an API server that comes back is not met by thousands. */
 const WRITES_MAX = 32;
 
-/** @param self the own session that the voters granted; undefined: there is none to be named */
 export function planJoins(
   { missingSinceMs }: Joining,
   egressIps: Iterable<EgressIp>,
-  { self, nowMs }: { readonly self: SessionRef | undefined; readonly nowMs: number },
+  known: {
+    /** The own session that the voters granted; undefined: there is none to be named. */
+    readonly self: SessionRef | undefined;
+    readonly gatewayNodes: ReadonlyMap<string, GatewayNode>;
+    readonly nowMs: number;
+  },
 ): JoinPlan {
+  const { self, gatewayNodes, nowMs } = known;
   if (self === undefined) return { joining: NOT_JOINING, writes: [], wakeMs: undefined };
-  const missing = [...egressIps].filter((egressIp) => mayJoin(egressIp, self));
+  const missing = [...egressIps].filter((it) => mayJoin(it, self) && !isOutdated(it, gatewayNodes));
   const since = new Map(missing.map(({ name }) => [name, missingSinceMs.get(name) ?? nowMs]));
   const dueMs = ({ name }: EgressIp): number => (since.get(name) ?? nowMs) + PATIENCE_MS;
   const due = missing.filter((egressIp) => nowMs >= dueMs(egressIp)).slice(0, WRITES_MAX);
@@ -53,4 +64,12 @@ export function planJoins(
 function mayJoin({ order }: EgressIp, { gateway, session }: SessionRef): boolean {
   const own = order.filter((it) => it.gateway === gateway);
   return own.length > 0 && own.every((it) => it.session < session) && order.length < ORDER_LENGTH_MAX;
+}
+
+function isOutdated(egressIp: EgressIp, gatewayNodes: ReadonlyMap<string, GatewayNode>): boolean {
+  const said = [...gatewayNodes].flatMap(([gateway, gatewayNode]) => {
+    const statement = statementOf(gatewayNode, egressIp);
+    return statement === undefined ? [] : [{ gateway, statement }];
+  });
+  return statedAbove(egressIp, said) !== undefined;
 }

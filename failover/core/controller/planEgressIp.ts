@@ -11,6 +11,7 @@
  * the rest: it may answer by it, or be the next of an order that is lost.
  */
 import type { EgressIp, PolicyOwner, SessionRef } from '../egressIp.ts';
+import type { StatedAbove } from '../statedAbove.ts';
 import type { Allocation } from './portBlocks.ts';
 import { sameSession } from './sessions.ts';
 
@@ -29,15 +30,6 @@ export interface SessionProofs {
   hasReleased(session: SessionRef, epoch: number): boolean;
   /** What agents know of later than this; undefined: nothing. */
   statedAbove(standing: EgressIp): StatedAbove | undefined;
-}
-
-export interface StatedAbove {
-  /** The highest. */
-  readonly epoch: number;
-  /** Who may answer by what was lost: whoever states an epoch of it, and whoever is named in its assignments. */
-  readonly sessions: readonly SessionRef[];
-  /** Somebody said whom the highest names. Agents that have not seen the older object yet do not. */
-  readonly isNamed: boolean;
 }
 
 /** The same object if nothing is to be written. */

@@ -8,10 +8,10 @@ import { type EgressIp, isPossibleEpoch, type SessionRef } from '../egressIp.ts'
 import type { AddressStatement } from '../gatewayNode.ts';
 import { compareRights, type Right } from '../ownership/messages.ts';
 import { remember } from '../remember.ts';
+import { statedAbove } from '../statedAbove.ts';
 import type { ControllerView } from './controllerView.ts';
 import type { SessionProofs } from './planEgressIp.ts';
 import { isOver, leasedSession } from './sessions.ts';
-import { statedAbove } from './statedAbove.ts';
 import { statementIndex } from './statementIndex.ts';
 
 /** Nothing of the session answers any more, and never will. */

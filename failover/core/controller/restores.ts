@@ -4,8 +4,8 @@
  * begins with that one, and nothing moves. What the API says of sessions is that of then, too, until their gateways wrote it anew.
  */
 import type { EgressIp, SessionRef } from '../egressIp.ts';
+import type { StatedAbove } from '../statedAbove.ts';
 import type { ControllerView } from './controllerView.ts';
-import type { StatedAbove } from './planEgressIp.ts';
 import { answererOf, liveSession, proofsFor } from './proofs.ts';
 
 /**

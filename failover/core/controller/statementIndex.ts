@@ -3,12 +3,8 @@
  * of reports, and thousands of addresses are planned at each change.
  */
 import type { Address } from '../../../policy/model.ts';
-import type { AddressStatement, GatewayNode, PortDemand, SelectedPods } from '../gatewayNode.ts';
-
-export interface StatedBy {
-  readonly gateway: string;
-  readonly statement: AddressStatement;
-}
+import type { GatewayNode, PortDemand, SelectedPods } from '../gatewayNode.ts';
+import type { StatedBy } from '../statedAbove.ts';
 
 export interface StatementIndex {
   /** In the order of the reports. */

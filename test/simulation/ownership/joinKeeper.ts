@@ -19,11 +19,12 @@ export class JoinKeeper {
   }
 
   /** @param session granted by the voters, 0: none that may be named */
-  look({ ips }: ApiView, session: number): void {
+  look({ ips, nodes: gatewayNodes }: ApiView, session: number): void {
     const { core, queue, api, coverage } = this.#ground;
     const { name, clock } = this.#node;
     const self = session === 0 ? undefined : { gateway: name, session };
-    const plan = core.planJoins(this.#joining, ips.values(), { self, nowMs: clock.read(queue.nowMs) });
+    const nowMs = clock.read(queue.nowMs);
+    const plan = core.planJoins(this.#joining, ips.values(), { self, gatewayNodes, nowMs });
     this.#joining = plan.joining;
     for (const next of plan.writes)
       api.call(

@@ -1,5 +1,5 @@
 /** A copy of the core with one planted bug, in a temporary folder, imported from there. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -7,7 +7,7 @@ import type { CoreModule } from './coreModule.ts';
 import type { Patch } from './plantedBugs.ts';
 
 const CORE = path.resolve(import.meta.dirname, '../../../failover/core');
-/** All that the world runs on; they import files of their folders and, but for types, nothing else. */
+/** All that the world runs on; they import files of their folders and of the core's own and, but for types, nothing else. */
 const MODULES = [
   'ownership/ownershipCore.ts',
   'ownership/ownershipState.ts',
@@ -21,8 +21,10 @@ const MODULES = [
 export async function plantCore({ file, edits }: Patch): Promise<CoreModule> {
   const folder = mkdtempSync(path.join(tmpdir(), 'planted-core-'));
   try {
-    for (const part of new Set(MODULES.map((name) => path.dirname(name))))
-      cpSync(path.join(CORE, part), path.join(folder, part), { recursive: true });
+    const parts = new Set(MODULES.map((name) => path.dirname(name)));
+    for (const entry of readdirSync(CORE, { withFileTypes: true }))
+      if (entry.isFile() || parts.has(entry.name))
+        cpSync(path.join(CORE, entry.name), path.join(folder, entry.name), { recursive: true });
     for (const { find, replace, file: name = file } of edits) {
       const source = readFileSync(path.join(folder, name), 'utf8');
       const occurrences = source.split(find).length - 1;

@@ -1,8 +1,8 @@
 /** What a controller may conclude from its view: as core/controller/proofs.ts and sessions.ts have it. */
 
 import type { SessionProofs } from '../../../failover/core/controller/planEgressIp.ts';
-import { statedAbove } from '../../../failover/core/controller/statedAbove.ts';
 import type { SessionRef } from '../../../failover/core/egressIp.ts';
+import { statedAbove } from '../../../failover/core/statedAbove.ts';
 import type { Address } from '../../../policy/model.ts';
 import type { ApiView } from './apiModel.ts';
 

@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest';
-import { makeAddress } from '../../../policy/address.ts';
-import type { SessionRef } from '../egressIp.ts';
-import type { AddressStatement } from '../gatewayNode.ts';
-import type { LostAssignment } from '../ownership/assignment.ts';
-import { statedAbove } from './statedAbove.ts';
-import type { StatedBy } from './statementIndex.ts';
+import { makeAddress } from '../../policy/address.ts';
+import type { SessionRef } from './egressIp.ts';
+import type { AddressStatement } from './gatewayNode.ts';
+import type { LostAssignment } from './ownership/assignment.ts';
+import { type StatedBy, statedAbove } from './statedAbove.ts';
 
 const EPOCH = 7;
 const of = (gateway: string, session = 4): SessionRef => ({ gateway, session });

@@ -2,11 +2,23 @@
  * Finds out what agents know of later than an EgressIP that stands: etcd was restored from a snapshot, and took epochs, and
  * standbys of an order, with it.
  */
-import { type EgressIp, isPossibleEpoch, type SessionRef } from '../egressIp.ts';
-import type { LostAssignment } from '../ownership/assignment.ts';
-import type { StatedAbove } from './planEgressIp.ts';
-import { sameSession } from './sessions.ts';
-import type { StatedBy } from './statementIndex.ts';
+import { type EgressIp, isPossibleEpoch, type SessionRef } from './egressIp.ts';
+import type { AddressStatement } from './gatewayNode.ts';
+import type { LostAssignment } from './ownership/assignment.ts';
+
+export interface StatedAbove {
+  /** The highest. */
+  readonly epoch: number;
+  /** Who may answer by what was lost: whoever states an epoch of it, and whoever is named in its assignments. */
+  readonly sessions: readonly SessionRef[];
+  /** Somebody said whom the highest names. Agents that have not seen the older object yet do not. */
+  readonly isNamed: boolean;
+}
+
+export interface StatedBy {
+  readonly gateway: string;
+  readonly statement: AddressStatement;
+}
 
 /**
  * @param said of the address
@@ -33,5 +45,9 @@ export function statedAbove(standing: EgressIp, said: Iterable<StatedBy>): State
 /** Of the epoch that stands: no beginning of its order, which only grows. */
 function isLost({ epoch, sessions }: LostAssignment, standing: EgressIp): boolean {
   if (epoch !== standing.epoch) return epoch > standing.epoch;
-  return !sessions.every((it, at) => sameSession(it, standing.order[at]));
+  return !sessions.every((it, at) => isSame(it, standing.order[at]));
+}
+
+function isSame({ gateway, session }: SessionRef, other: SessionRef | undefined): boolean {
+  return other?.gateway === gateway && other.session === session;
 }
