@@ -2,11 +2,9 @@
  * Carries out what the ownership core asks for and reports each outcome back as an event. Runs on a thread of its own
  * with nothing else on it: no list of the API server, and no garbage of one, stands before a heartbeat here.
  */
-import { parseAddress } from '../../policy/address.ts';
 import type { Address } from '../../policy/model.ts';
 import type { KernelOutcome } from '../core/dataPlane.ts';
 import { type Assignment, addressesNaming } from '../core/ownership/assignment.ts';
-import { compareRights, type Right } from '../core/ownership/messages.ts';
 import { ownershipWakeMs, stepOwnership } from '../core/ownership/ownershipCore.ts';
 import {
   initialOwnership,
@@ -19,6 +17,7 @@ import { isValid } from '../core/ownership/peerSession.ts';
 import type { KernelGate } from './answerGate.ts';
 import type { FromOwnership, OwnershipSettings, Timeless, ToOwnership } from './ownershipProtocol.ts';
 import type { PeerTransport } from './peerTransport.ts';
+import { addressNamed, SourceSteering } from './sourceSteering.ts';
 
 /** Between a failed kernel command and the report of it, so that a broken tool is not called in a hot loop. */
 const RETRY_MS = 250;
@@ -49,11 +48,12 @@ export class OwnershipRunner {
   #warnedMs = Number.NEGATIVE_INFINITY;
   #guarded = '';
   #peers: ReadonlyMap<string, Address> = new Map();
-  readonly #heard = new Map<string, Right>();
+  readonly #sources: SourceSteering;
 
   constructor(options: OwnershipRunnerOptions) {
     this.#options = options;
     const { node, durations } = options.settings;
+    this.#sources = new SourceSteering((address, gateway) => options.gate.steer(address, gateway));
     const nowMs = options.monotonicMs();
     this.#state = initialOwnership({ node, durations, incarnation: options.incarnation(), nowMs });
     this.#stats = setInterval(() => void this.#postStats(), STATS_MS);
@@ -72,7 +72,7 @@ export class OwnershipRunner {
       case 'keys':
         return transport.setKeys(message.keys);
       case 'rights':
-        return this.#followRights(message.rights);
+        return this.#sources.follow(message.rights, this.#state.assignments);
       case 'flush':
         void gate.flush().then((outcome) => {
           this.#warn('flushing', outcome);
@@ -215,7 +215,10 @@ export class OwnershipRunner {
         this.#log('warn', 'the session is over', { session: effect.session, reason: effect.reason });
         return post(effect);
       case 'heard-holdings':
-        this.#steer(effect);
+        this.#sources.hear(effect.holdings, {
+          gateway: this.#peers.get(effect.session.gateway),
+          assignments: this.#state.assignments,
+        });
         return post(effect);
       case 'session-closed':
         return post(effect);
@@ -242,33 +245,6 @@ export class OwnershipRunner {
       arming ? gate.arm(address, session) : gate.disarm(address),
       (ok) => ({ kind: arming ? 'armed' : 'disarmed', address: name, session, ok }),
     );
-  }
-
-  /** What was heard of addresses that are gone is forgotten with it. */
-  #followRights(rights: ReadonlyMap<string, Right>): void {
-    for (const name of this.#heard.keys()) if (!this.#state.assignments.has(name)) this.#heard.delete(name);
-    for (const [name, right] of rights) {
-      const heard = this.#heard.get(name);
-      if (heard === undefined || compareRights(right, heard) > 0) this.#heard.set(name, right);
-    }
-  }
-
-  /**
-   * Sources follow a gateway's word here already: the main thread may be busy with a list. Only a higher right than any that
-   * was heard or assigned is news; the main thread hears of it in any case and has the last word.
-   */
-  #steer({ session, holdings }: Extract<OwnershipEffect, { readonly kind: 'heard-holdings' }>): void {
-    const gateway = this.#peers.get(session.gateway);
-    if (gateway === undefined) return;
-    for (const { address: name, right } of holdings) {
-      const assigned = this.#state.assignments.get(name);
-      const heard = this.#heard.get(name);
-      const address = addressNamed(name);
-      if (address === undefined || assigned === undefined || right.epoch < assigned.epoch) continue;
-      if (heard !== undefined && compareRights(right, heard) <= 0) continue;
-      this.#heard.set(name, right);
-      this.#options.gate.steer(address, gateway);
-    }
   }
 
   /** Posts a command's outcome: at once if it succeeded, after a pause if not. */
@@ -311,10 +287,4 @@ export class OwnershipRunner {
       stats: { dropped: transport.dropped(), fenced, lapses: this.#lapses, longestStallMs },
     });
   }
-}
-
-/** Of an EgressIP's name. IPv6 is not served yet. */
-function addressNamed(name: string): Address | undefined {
-  const parsed = parseAddress(name);
-  return parsed.kind === 'ok' ? parsed.value : undefined;
 }
