@@ -9,38 +9,29 @@ import { createLogger, type Logger } from '../runtime/logger.ts';
 import { installShutdown } from '../runtime/shutdown.ts';
 import { type AgentConfig, readAgentConfig } from './agentConfig.ts';
 import type { AgentView } from './core/agent/agentView.ts';
-import type { ObservedNode } from './core/agent/reportNode.ts';
 import type { FamilyFastRoutes, FastRoutes } from './core/dataplane/fastRoutes.ts';
 import { TOKEN_BYTES } from './core/dataplane/kernelCommands.ts';
 import { tunnelMac } from './core/dataplane/tunnelMac.ts';
-import { sameUplinks, type Uplinks } from './core/uplinks.ts';
 import { startAgentCaches } from './io/agentCaches.ts';
 import { createAgentMetrics } from './io/agentMetrics.ts';
-import { describeNode, readVersions } from './io/agentNode.ts';
+import { readVersions } from './io/agentNode.ts';
 import { type AgentRunner, type AgentRunnerOptions, startAgentRunner } from './io/agentRunner.ts';
 import { createGatewayNodeWriter } from './io/gatewayNodeWriter.ts';
 import { type HealthProbes, type HealthProbesOptions, startHealthProbes } from './io/healthProbes.ts';
+import { describeSeen, keepLooking } from './io/keepLooking.ts';
 import { createKernelDataPlane, type KernelDataPlane } from './io/kernelDataPlane.ts';
 import { createLeaseHeart } from './io/leaseHeart.ts';
-import { observeForwarding } from './io/observeForwarding.ts';
 import { observeNode } from './io/observeNode.ts';
 import { createOrderJoiner } from './io/orderJoiner.ts';
 import { type OwnershipSecretsOptions, watchOwnershipSecrets } from './io/ownershipSecrets.ts';
 import { type OwnershipThread, startOwnershipThread } from './io/ownershipThread.ts';
 import { type PortWatch, watchPortUse } from './io/watchPortUse.ts';
-import { watchRoutes } from './io/watchRoutes.ts';
 
 const VERSION = '0.1.0';
 /** Handing over, then one write; less than the pod's grace period. */
 const SHUTDOWN_MS = 8000;
-/** How often the node is looked at and the kernel compared with the plan, whether or not anything was heard. */
-const RESYNC_MS = 30_000;
-/** How often it is asked whether ports are running out: doubling them takes a few of these. */
-const PORTS_LOOK_MS = 5_000;
 /** One lost and one slow renewal must not cost a gateway its Lease. */
 const RENEWALS_PER_LEASE = 4;
-/** Tools that look at this node. */
-const HERE = { execPrefix: [], deadlineMs: 5000 };
 /** Beside this file, as source and as bundle. */
 const OWNERSHIP_MODULE = new URL(
   import.meta.url.endsWith('.ts') ? 'ownership.ts' : 'ownership.js',
@@ -83,8 +74,7 @@ async function run(config: AgentConfig): Promise<void> {
   shutdown.onEnd('ownership thread', () => thread.stop());
   const metrics = createAgentMetrics();
   const durationSeconds = leaseMs / 1000;
-  const forwardingMessage = await observeForwarding(HERE, { uplinks, sysctlDir: config.sysctlDir });
-  const observed = describeNode(nodeAddress, seen.value, { versions, forwardingMessage });
+  const observed = await describeSeen(seen.value, config, versions);
   const runner = startAgentRunner({
     node,
     dataPlane,
@@ -185,56 +175,6 @@ function watchPorts(options: {
   };
 }
 
-/** Those that come are guarded before anything else is done with them: the ownership thread hears of them first. */
-function followUplinks(
-  first: Uplinks,
-  { thread, logger }: { readonly thread: Pick<OwnershipThread, 'post'>; readonly logger: Logger },
-): Pick<AgentRunner, 'observed'> {
-  let known = first;
-  return {
-    observed({ uplinks }) {
-      if (sameUplinks(known, uplinks)) return;
-      known = uplinks;
-      logger.info('the uplinks are others', { uplinks: uplinks.map(({ device }) => device) });
-      thread.post({ kind: 'uplinks', uplinks });
-    },
-  };
-}
-
-/** At the whole node now and then, at its routes whenever they change. */
-function keepLooking(options: {
-  readonly config: AgentConfig;
-  readonly versions: ObservedNode['versions'];
-  readonly uplinks: Uplinks;
-  readonly thread: Pick<OwnershipThread, 'post'>;
-  readonly followers: readonly Pick<AgentRunner, 'observed'>[];
-  readonly runner: AgentRunner;
-  readonly dataPlane: KernelDataPlane;
-  readonly logger: Logger;
-}): { stop(): void } {
-  const { config, versions, runner, dataPlane, logger } = options;
-  const followers = [followUplinks(options.uplinks, options), ...options.followers];
-  const look = async (): Promise<void> => {
-    const again = await lookAgain(config, versions);
-    for (const follower of followers) if (again !== undefined) follower.observed(again);
-    runner.resync();
-  };
-  const resync = setInterval(() => void look(), RESYNC_MS);
-  const ports = setInterval(() => {
-    void Promise.all([dataPlane.readPressed(), dataPlane.readCounters()]).then((seen) =>
-      runner.portsLookedAt(...seen),
-    );
-  }, PORTS_LOOK_MS);
-  const routes = watchRoutes([], () => dataPlane.routesChanged(), logger.warn);
-  return {
-    stop() {
-      clearInterval(resync);
-      clearInterval(ports);
-      routes.stop();
-    },
-  };
-}
-
 function describeFast(fast: FastRoutes): Readonly<Record<string, string>> {
   const describe = (it: FamilyFastRoutes): string =>
     it.kind === 'on' ? `by ${it.nextHop}` : `off: ${it.reason}`;
@@ -268,17 +208,6 @@ function serveHealth(
 ): Promise<HealthServer> {
   const readiness = { dataPlane: () => runner.whyNotReady() };
   return startHealthServer({ port, liveness: {}, readiness, registry: metrics.registry, logger });
-}
-
-async function lookAgain(
-  { nodeAddress: self, sysctlDir }: AgentConfig,
-  versions: ObservedNode['versions'],
-): Promise<ObservedNode | undefined> {
-  const seen = await observeNode({ self });
-  if (seen.kind === 'refused') return undefined;
-  const { uplinks } = seen.value;
-  const forwardingMessage = await observeForwarding(HERE, { uplinks, sysctlDir });
-  return describeNode(self, seen.value, { versions, forwardingMessage });
 }
 
 function isGateway({ nodes }: AgentView, node: string): boolean {
