@@ -97,37 +97,47 @@ describe('word is awaited', () => {
     {
       name: 'nobody says whom the epoch names',
       above: { ...above, isNamed: false },
-      known: { answeredEpoch: 9, isDead: yes },
+      known: { answeredEpoch: 9, isDead: yes, hasReleased: yes },
       awaited: true,
     },
     {
       name: 'nobody who can be named answers, and somebody may',
       above,
-      known: { answeredEpoch: undefined, isDead: no },
+      known: { answeredEpoch: undefined, isDead: no, hasReleased: no },
       awaited: true,
     },
     {
       name: 'somebody answered by what stands when the snapshot was made',
       above,
-      known: { answeredEpoch: 5, isDead: no },
+      known: { answeredEpoch: 5, isDead: no, hasReleased: no },
       awaited: true,
     },
     {
       name: 'somebody answers by what was lost',
       above,
-      known: { answeredEpoch: 6, isDead: no },
+      known: { answeredEpoch: 6, isDead: no, hasReleased: no },
       awaited: false,
     },
     {
       name: 'standbys alone were lost, and somebody answers by their epoch',
       above: grown,
-      known: { answeredEpoch: 5, isDead: no },
+      known: { answeredEpoch: 5, isDead: no, hasReleased: no },
+      awaited: false,
+    },
+    {
+      name: 'all that are named say that they do not answer',
+      above,
+      known: {
+        answeredEpoch: undefined,
+        isDead: no,
+        hasReleased: (_: unknown, epoch: number) => epoch === 9,
+      },
       awaited: false,
     },
     {
       name: 'all that are named are dead',
       above,
-      known: { answeredEpoch: undefined, isDead: yes },
+      known: { answeredEpoch: undefined, isDead: yes, hasReleased: no },
       awaited: false,
     },
   ])('$awaited where $name', ({ above: stated, known, awaited }) => {

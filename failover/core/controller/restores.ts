@@ -3,9 +3,10 @@
  * Their order goes on working among the agents, takeovers included, so there is time to hear who answers: the new assignment
  * begins with that one, and nothing moves. What the API says of sessions is that of then, too, until their gateways wrote it anew.
  */
-import type { EgressIp, SessionRef } from '../egressIp.ts';
+import type { EgressIp } from '../egressIp.ts';
 import type { StatedAbove } from '../statedAbove.ts';
 import type { ControllerView } from './controllerView.ts';
+import type { SessionProofs } from './planEgressIp.ts';
 import { answererOf, liveSession, proofsFor } from './proofs.ts';
 
 /**
@@ -20,32 +21,31 @@ export type LaterSince = ReadonlyMap<string, number>;
 export function followRestores(before: LaterSince, view: ControllerView, nowMs: number): LaterSince {
   const later = new Map<string, number>();
   for (const [name, { egressIp }] of view.egressIps) {
-    const { statedAbove, isDead } = proofsFor(egressIp.address, view);
-    const above = statedAbove(egressIp);
+    const proofs = proofsFor(egressIp.address, view);
+    const above = proofs.statedAbove(egressIp);
     if (above === undefined) continue;
     const answeredEpoch = epochAnswered(egressIp, view);
-    if (awaitsWord(egressIp, above, { answeredEpoch, isDead })) later.set(name, before.get(name) ?? nowMs);
+    if (awaitsWord(egressIp, above, { ...proofs, answeredEpoch })) later.set(name, before.get(name) ?? nowMs);
   }
   return later;
 }
 
 /**
- * Whom it names is not known, or nobody who can be named anew is known to answer by it, and somebody may. Whoever states to
- * answer by what stands may have stated that before the snapshot.
+ * Whom it names is not known, or nobody who can be named anew is known to answer by it, and somebody may who has not said a word since.
+ * Whoever states to answer by what stands may have stated that before the snapshot.
  */
 export function awaitsWord(
   standing: Pick<EgressIp, 'epoch'>,
   above: StatedAbove,
-  known: {
+  known: Pick<SessionProofs, 'isDead' | 'hasReleased'> & {
     /** Of the right that somebody answers by under a session that the API knows. */
     readonly answeredEpoch: number | undefined;
-    readonly isDead: (session: SessionRef) => boolean;
   },
 ): boolean {
   if (!above.isNamed) return true;
   const leastEpoch = above.epoch > standing.epoch ? standing.epoch + 1 : standing.epoch;
   if (known.answeredEpoch !== undefined && known.answeredEpoch >= leastEpoch) return false;
-  return above.sessions.some((it) => !known.isDead(it));
+  return above.sessions.some((it) => !known.isDead(it) && !known.hasReleased(it, above.epoch));
 }
 
 function epochAnswered(standing: EgressIp, view: ControllerView): number | undefined {

@@ -123,14 +123,14 @@ export class ControllerModel {
     });
   }
 
-  #isLeftAlone(current: EgressIp, view: ApiView, { statedAbove, isDead }: SessionProofs): boolean {
+  #isLeftAlone(current: EgressIp, view: ApiView, proofs: SessionProofs): boolean {
     const { name } = current;
     const nowMs = this.#ground.queue.nowMs * this.#rate;
-    const above = statedAbove(current);
+    const above = proofs.statedAbove(current);
     const answerer = answererOf(current, view);
     const isLive = view.nodes.get(answerer?.session.gateway ?? '')?.session === answerer?.session.session;
     const answeredEpoch = isLive ? answerer?.right.epoch : undefined;
-    if (above === undefined || !awaitsWord(current, above, { answeredEpoch, isDead })) {
+    if (above === undefined || !awaitsWord(current, above, { ...proofs, answeredEpoch })) {
       this.#laterSince.delete(name);
       return false;
     }
