@@ -19,12 +19,17 @@ import { type AgentRunner, type AgentRunnerOptions, startAgentRunner } from './i
 import { createGatewayNodeWriter } from './io/gatewayNodeWriter.ts';
 import { type HealthProbes, type HealthProbesOptions, startHealthProbes } from './io/healthProbes.ts';
 import { describeSeen, keepLooking } from './io/keepLooking.ts';
-import { createKernelDataPlane, type KernelDataPlane } from './io/kernelDataPlane.ts';
+import {
+  createKernelDataPlane,
+  type KernelDataPlane,
+  type KernelDataPlaneOptions,
+} from './io/kernelDataPlane.ts';
 import { createLeaseHeart } from './io/leaseHeart.ts';
 import { observeNode } from './io/observeNode.ts';
 import { createOrderJoiner } from './io/orderJoiner.ts';
 import { type OwnershipSecretsOptions, watchOwnershipSecrets } from './io/ownershipSecrets.ts';
 import { type OwnershipThread, startOwnershipThread } from './io/ownershipThread.ts';
+import { createToolStarter } from './io/toolStarter.ts';
 import { type PortWatch, watchPortUse } from './io/watchPortUse.ts';
 
 const VERSION = '0.1.0';
@@ -47,18 +52,14 @@ const EXIT_BROKEN = 1;
 async function run(config: AgentConfig): Promise<void> {
   const { node, nodeAddress, namespace, leaseMs } = config;
   const logger = createLogger({ program: 'agent', level: config.logLevel }).with({ node });
-  const seen = await observeNode({ self: nodeAddress });
-  if (seen.kind === 'refused') return giveUp([seen.error]);
-  const { uplink, uplinks } = seen.value;
-  const token = randomBytes(TOKEN_BYTES);
-  const dataPlane = await openDataPlane(config, { uplink, token, logger });
-  const problems = await dataPlane.selfTest();
-  if (problems.length > 0) return giveUp(problems);
+  const { starter, seen, token, dataPlane } = await openNode(config, logger);
+  const { uplink, uplinks } = seen;
 
   const shutdown = installShutdown({ logger, deadlineMs: SHUTDOWN_MS });
   const { client, heartClient } = connect(config);
   shutdown.onEnd('connections', async () => {
     await Promise.all([client.close(), heartClient.close(), dataPlane.close()]);
+    starter.close();
   });
   const wallClock = Date.now;
   const versions = await readVersions(VERSION);
@@ -74,7 +75,7 @@ async function run(config: AgentConfig): Promise<void> {
   shutdown.onEnd('ownership thread', () => thread.stop());
   const metrics = createAgentMetrics();
   const durationSeconds = leaseMs / 1000;
-  const observed = await describeSeen(seen.value, config, versions);
+  const observed = await describeSeen(seen, { ...config, starter }, versions);
   const runner = startAgentRunner({
     node,
     dataPlane,
@@ -109,22 +110,44 @@ async function run(config: AgentConfig): Promise<void> {
     onView: (view) => [ports, ...followers].forEach((follower) => void follower.viewed(view)),
   });
   shutdown.onEnd('caches', () => caches.stop());
-  const looks = keepLooking({ config, versions, uplinks, thread, followers, runner, dataPlane, logger });
+  const looks = keepLooking({
+    config: { ...config, starter },
+    versions,
+    uplinks,
+    thread,
+    followers,
+    runner,
+    dataPlane,
+    logger,
+  });
   shutdown.onEnd('looks', () => looks.stop());
   const health = await serveHealth(config, { runner, metrics, logger });
   shutdown.onEnd('health', () => health.stop());
   logger.info('watching', { uplink, port: health.port, versions });
 }
 
+/** Ends the agent where the node is not fit for it. */
+async function openNode(config: AgentConfig, logger: Logger) {
+  const starter = createToolStarter();
+  const seen = await observeNode({ self: config.nodeAddress, starter });
+  if (seen.kind === 'refused') return giveUp([seen.error]);
+  const token = randomBytes(TOKEN_BYTES);
+  const dataPlane = await openDataPlane(config, { uplink: seen.value.uplink, token, logger, starter });
+  const problems = await dataPlane.selfTest();
+  if (problems.length > 0) return giveUp(problems);
+  return { starter, seen: seen.value, token, dataPlane };
+}
+
 /** After a boot the first thing is to hold what this node held before. */
 async function openDataPlane(
   config: AgentConfig,
-  { uplink, token, logger }: { readonly uplink: string; readonly token: Uint8Array; readonly logger: Logger },
+  tools: Pick<KernelDataPlaneOptions, 'uplink' | 'token' | 'starter'> & { readonly logger: Logger },
 ): Promise<KernelDataPlane> {
+  const { logger } = tools;
   const onFastRoutes = (fast: FastRoutes): void => logger.info('the fast path', describeFast(fast));
   const { warn } = logger;
   const self = config.nodeAddress;
-  const dataPlane = createKernelDataPlane({ ...config, uplink, self, token, onFastRoutes, warn });
+  const dataPlane = createKernelDataPlane({ ...config, ...tools, self, onFastRoutes, warn });
   await dataPlane.holdAtBoot();
   return dataPlane;
 }
@@ -221,7 +244,7 @@ function fail(logger: Logger, reason: string): void {
   process.exit(EXIT_BROKEN);
 }
 
-function giveUp(problems: readonly string[]): void {
+function giveUp(problems: readonly string[]): never {
   process.stderr.write(problems.map((problem) => `this node cannot run the agent: ${problem}\n`).join(''));
   process.exit(EXIT_UNFIT);
 }

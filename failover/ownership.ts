@@ -8,6 +8,7 @@ import { createNftables } from './io/nftables.ts';
 import type { FromOwnership, OwnershipSettings, ToOwnership } from './io/ownershipProtocol.ts';
 import { OwnershipRunner } from './io/ownershipRunner.ts';
 import { openPeerTransport } from './io/peerTransport.ts';
+import { createToolStarter } from './io/toolStarter.ts';
 import { watchUplink } from './io/watchUplink.ts';
 
 /** Far beyond any tool's normal few milliseconds. */
@@ -22,7 +23,9 @@ async function run(settings: OwnershipSettings): Promise<void> {
   const warn = (message: string): void => post({ kind: 'log', level: 'warn', message, fields: {} });
   const announcer = createAnnouncer({ execPrefix, warn });
   announcer.prepare();
-  const tools = { execPrefix, deadlineMs: TOOL_DEADLINE_MS };
+  const starter = createToolStarter();
+  starter.prepare();
+  const tools = { execPrefix, deadlineMs: TOOL_DEADLINE_MS, starter };
   const commands = await openKernelCommands(token);
   const gate = createAnswerGate({
     runner: tools,
@@ -64,6 +67,7 @@ async function run(settings: OwnershipSettings): Promise<void> {
     watch.stop();
     runner.stop();
     announcer.close();
+    starter.close();
     void Promise.all([transport.close(), commands.close()]).then(() => {
       post({ kind: 'stopped' });
       port.close();

@@ -9,16 +9,19 @@ import type { KernelDataPlane } from './kernelDataPlane.ts';
 import { observeForwarding } from './observeForwarding.ts';
 import { type NodeObservation, observeNode } from './observeNode.ts';
 import type { OwnershipThread } from './ownershipThread.ts';
+import type { ToolStarter } from './toolStarter.ts';
 import { watchRoutes } from './watchRoutes.ts';
 
 /** How often the node is looked at and the kernel compared with the plan, whether or not anything was heard. */
 const RESYNC_MS = 30_000;
 /** How often it is asked whether ports are running out: doubling them takes a few of these. */
 const PORTS_LOOK_MS = 5_000;
-/** Tools that look at this node. */
-const HERE = { execPrefix: [], deadlineMs: 5000 };
+/** Far beyond any tool's normal few milliseconds. */
+const TOOL_DEADLINE_MS = 5000;
 
-type LookedAt = Pick<AgentConfig, 'nodeAddress' | 'sysctlDir'>;
+interface LookedAt extends Pick<AgentConfig, 'nodeAddress' | 'sysctlDir'> {
+  readonly starter: ToolStarter;
+}
 
 /** Those that come are guarded before anything else is done with them: the ownership thread hears of them first. */
 function followUplinks(
@@ -72,10 +75,11 @@ export function keepLooking(options: {
 /** What was seen of it, as the agent reports it. */
 export async function describeSeen(
   seen: NodeObservation,
-  { nodeAddress, sysctlDir }: LookedAt,
+  { nodeAddress, sysctlDir, starter }: LookedAt,
   versions: ObservedNode['versions'],
 ): Promise<ObservedNode> {
-  const forwardingMessage = await observeForwarding(HERE, { uplinks: seen.uplinks, sysctlDir });
+  const tools = { execPrefix: [], deadlineMs: TOOL_DEADLINE_MS, starter };
+  const forwardingMessage = await observeForwarding(tools, { uplinks: seen.uplinks, sysctlDir });
   return describeNode(nodeAddress, seen, { versions, forwardingMessage });
 }
 
@@ -83,6 +87,6 @@ async function lookAgain(
   config: LookedAt,
   versions: ObservedNode['versions'],
 ): Promise<ObservedNode | undefined> {
-  const seen = await observeNode({ self: config.nodeAddress });
+  const seen = await observeNode({ self: config.nodeAddress, starter: config.starter });
   return seen.kind === 'refused' ? undefined : describeSeen(seen.value, config, versions);
 }

@@ -25,6 +25,7 @@ import { createNftables, type Nftables } from './nftables.ts';
 import { type NftSession, openNftSession } from './nftSession.ts';
 import { compareRules, type ReadKernel, readDoubted } from './readKernel.ts';
 import type { ToolRunner } from './runTool.ts';
+import type { ToolStarter } from './toolStarter.ts';
 import { ensureUplinkRoutes } from './uplinkRoutes.ts';
 
 export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir' | 'uplinks'> {
@@ -32,6 +33,8 @@ export interface KernelDataPlaneOptions extends Omit<TunnelOptions, 'sysctlDir' 
   readonly sysctlDir?: string;
   /** Words before every tool, e.g. to enter a network namespace. Default none. */
   readonly execPrefix?: readonly string[];
+  /** Default: this process starts its tools itself. */
+  readonly starter?: ToolStarter;
   /** Of those who may steer by datagram (core/dataplane/kernelCommands.ts). */
   readonly token: Uint8Array;
   /** Whether what can be is forwarded past routing and connection tracking, where the kernel can; default: it is not. */
@@ -58,7 +61,8 @@ const TOOL_DEADLINE_MS = 5_000;
 const NO_STATE: KernelState = { elements: new Map(), chains: new Map() };
 
 export function createKernelDataPlane(options: KernelDataPlaneOptions): KernelDataPlane {
-  const runner: ToolRunner = { execPrefix: options.execPrefix ?? [], deadlineMs: TOOL_DEADLINE_MS };
+  const { execPrefix = [], starter } = options;
+  const runner: ToolRunner = { execPrefix, deadlineMs: TOOL_DEADLINE_MS, ...(starter && { starter }) };
   const tunnel: TunnelOptions = { ...options, sysctlDir: options.sysctlDir ?? '/proc/sys/net' };
   const nftables = createNftables(runner);
   const session = openNftSession(runner);

@@ -8,6 +8,7 @@ import { TUNNEL_DEVICE } from '../core/dataplane/staticRuleset.ts';
 import type { GatewayNode } from '../core/gatewayNode.ts';
 import { chooseUplinks, type Uplink, type Uplinks } from '../core/uplinks.ts';
 import { jsonObjects, readJson, type ToolRunner } from './runTool.ts';
+import type { ToolStarter } from './toolStarter.ts';
 
 export interface NodeObservation extends Pick<GatewayNode, 'interfaces' | 'onLink' | 'nextHops'> {
   /** The device that carries the node's address. */
@@ -41,8 +42,11 @@ interface DeviceAddress extends OwnAddress {
 export async function observeNode(options: {
   readonly self: Address;
   readonly execPrefix?: readonly string[];
+  /** Default: this process starts its tools itself. */
+  readonly starter?: ToolStarter;
 }): Promise<Result<NodeObservation, string>> {
-  const runner: ToolRunner = { execPrefix: options.execPrefix ?? [], deadlineMs: DEADLINE_MS };
+  const { execPrefix = [], starter } = options;
+  const runner: ToolRunner = { execPrefix, deadlineMs: DEADLINE_MS, ...(starter && { starter }) };
   const routesOf = async (family: '-4' | '-6'): ReturnType<typeof readJson> =>
     jsonObjects(await readJson(runner, ['ip', '-j', family, 'route', 'show', 'default']));
   const [links, ...routes] = await Promise.all([

@@ -1,11 +1,14 @@
 /** Runs one short-lived system tool with a deadline, in the network namespace that the prefix leads to. */
 import { spawn } from 'node:child_process';
+import type { ToolStarter } from './toolStarter.ts';
 
 export interface ToolRunner {
   /** Words before every command, e.g. `['ip', 'netns', 'exec', 'gw-1']`; empty: this process's own namespace. */
   readonly execPrefix: readonly string[];
   /** After this a tool is killed and its effect is unknown. */
   readonly deadlineMs: number;
+  /** Starts it in this process's place, which must not stand still for that; absent: this process does. */
+  readonly starter?: Pick<ToolStarter, 'run'>;
 }
 
 export type ToolResult =
@@ -19,7 +22,10 @@ export type ToolResult =
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 export function runTool(runner: ToolRunner, command: readonly string[], input = ''): Promise<ToolResult> {
-  const [file = '', ...args] = [...runner.execPrefix, ...command];
+  const { execPrefix, deadlineMs, starter } = runner;
+  if (starter !== undefined)
+    return starter.run([...execPrefix, ...command], { deadlineMs, outputBytesMax: OUTPUT_BYTES_MAX, input });
+  const [file = '', ...args] = [...execPrefix, ...command];
   return new Promise((resolve) => {
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
