@@ -63,6 +63,7 @@ export function createAnswerGate(options: GateOptions): KernelGate {
 
 /** For milliseconds after a proxy's entry is gone the kernel still sends answers that it had begun. */
 const LIFTED_AFTER_MS = 1000;
+const THERE: KernelOutcome = { kind: 'ok' };
 
 class Gate implements KernelGate {
   readonly #options: GateOptions;
@@ -88,6 +89,8 @@ class Gate implements KernelGate {
   #rewriting: Promise<unknown> | undefined;
   /** Undefined: the table has to be looked at before it is written. */
   #base: Promise<KernelOutcome> | undefined;
+  /** The table was there when it was looked at last, and every command since has come back. */
+  #answers = false;
   /** Looks at the table, and guards that are lifted, go one after another: no look finds a guard that is about to go. */
   #looking: Promise<unknown> = Promise.resolve();
 
@@ -120,10 +123,11 @@ class Gate implements KernelGate {
     return outcome;
   }
 
+  /** No look holds it up that is under way meanwhile, and starts tools: where the table is gone by now, the command does not come back. */
   async #command(command: Parameters<KernelCommands['run']>[0]): Promise<KernelOutcome> {
-    const base = await this.#ready();
+    const base = this.#answers ? THERE : await this.#ready();
     const outcome = base.kind === 'ok' ? await this.#options.commands.run(command) : base;
-    if (outcome.kind !== 'ok') this.#base = undefined;
+    if (outcome.kind !== 'ok') [this.#base, this.#answers] = [undefined, false];
     return outcome;
   }
 
@@ -138,7 +142,11 @@ class Gate implements KernelGate {
   }
 
   #ready(): Promise<KernelOutcome> {
-    this.#base ??= this.#inLook(() => this.#ensureTable());
+    this.#base ??= this.#inLook(async () => {
+      const there = await this.#ensureTable();
+      this.#answers = there.kind === 'ok';
+      return there;
+    });
     return this.#base;
   }
 
