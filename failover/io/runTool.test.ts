@@ -56,8 +56,20 @@ describe.each([
     });
   });
 
+  test('that says nothing any more and goes on is killed then as well', async () => {
+    const hasty = { ...runner, deadlineMs: 100 };
+    expect(await runTool(hasty, ['sh', '-c', 'exec >&- 2>&-; exec sleep 60'])).toMatchObject({
+      kind: 'unknown',
+      message: expect.stringMatching(/no end within 100 ms$/),
+    });
+    expect(await shell('exec >&- 2>&-; sleep 0.1; exit 3')).toMatchObject({ kind: 'done', code: 3 });
+  });
+
   test('that somebody kills is not known to have ended', async () => {
-    expect(await shell('kill -9 $$')).toMatchObject({ kind: 'unknown', message: /killed$/ });
+    expect(await shell('kill -9 $$')).toMatchObject({
+      kind: 'unknown',
+      message: expect.stringMatching(/killed$/),
+    });
   });
 
   test('that prints without end is killed', async () => {

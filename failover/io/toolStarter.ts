@@ -54,17 +54,19 @@ sub hear {
   stop($job, "more than $job->{max} bytes of output") if length($said->{out}) + length($said->{err}) > $job->{max};
 }
 sub end {
-  my ($id, $job) = ($_[0], delete $jobs{$_[0]}); waitpid($job->{pid}, 0); my ($code, $signal) = ($? >> 8, $? & 127);
+  my ($id, $job) = ($_[0], $jobs{$_[0]}); return $job->{silent} = 1 unless waitpid($job->{pid}, 1);
+  my ($code, $signal) = ($? >> 8, $? & 127); delete $jobs{$id};
   my $why = $job->{why} // ($signal ? 'killed' : undef);
   defined $why ? answer($id, 'unknown', 0, '', $why) : answer($id, 'done', $code, @{$job->{said}}{'out', 'err'});
 }
 for (;;) {
-  my ($reads, $writes, $next) = ('', ''); vec($reads, 0, 1) = 1;
+  my ($reads, $writes, $next) = ('', ''); vec($reads, 0, 1) = 1; my $silent = grep { $_->{silent} } values %jobs;
   for my $job (values %jobs) {
     for (grep { defined } @$job{'out', 'err'}) { vec($reads, fileno $_, 1) = 1 } vec($writes, fileno $job->{in}, 1) = 1 if $job->{in};
     $next = $job->{deadline} if !defined $job->{why} && (!defined $next || $job->{deadline} < $next);
   }
   my $wait = defined $next ? $next - now() + 0.01 : undef; $wait = 0 if defined $wait && $wait < 0;
+  $wait = 0.01 if $silent && (!defined $wait || $wait > 0.01);
   select($reads, $writes, undef, $wait) < 0 and next;
   if (vec($reads, 0, 1)) { sysread(STDIN, $asked, 65536, length $asked) or last }
   for my $job (values %jobs) {
