@@ -64,6 +64,7 @@ export const EXPECTED: readonly string[] = [
   'holdings: heard',
   'holdings: asked for by a new agent',
   'controller: lost epochs',
+  'controller: waits for who answers',
   'kernel: command failed',
   'segment: answered',
   'segment: announcement fenced',
