@@ -56,9 +56,9 @@ const LAST_SEEN: Readonly<Record<string, number>> = {
   'revival without generations': 6,
   'fence not inherited': 167,
   'fence of the old owner only': 47,
-  'who was heard to answer is not asked': 282,
-  'epochs that were lost are given again': 117,
-  'statements never expire': 16,
+  'who was heard to answer is not asked': 77,
+  'epochs that were lost are given again': 92,
+  'statements never expire': 397,
   'no retraction wait': 90,
   'a right that was given up is used': 2,
   'a gateway names itself first': 13,
@@ -157,7 +157,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     { find: FENCE, replace: 'const entries = [...fence, ...order.slice(0, 1)];' },
     UNHEARD,
   ),
-  { name: HEARD, patch: { file: CANDIDACY, edits: [UNHEARD] }, ...lastSeen(HEARD) },
+  patchedTwice(
+    HEARD,
+    CANDIDACY,
+    UNHEARD,
+    // After a restore the fence has whoever is named in what was lost.
+    { file: PLAN, find: FENCE, replace: 'const entries = [...fence, ...order];' },
+  ),
   patched('epochs that were lost are given again', PLAN, LOST, 'const lost = undefined;'),
   patchedTwice(
     'whom a lost assignment names is not fenced',
