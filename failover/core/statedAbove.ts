@@ -4,7 +4,7 @@
  */
 import { type EgressIp, isPossibleEpoch, type SessionRef } from './egressIp.ts';
 import type { AddressStatement } from './gatewayNode.ts';
-import type { LostAssignment } from './ownership/assignment.ts';
+import { supersedes } from './ownership/assignment.ts';
 
 export interface StatedAbove {
   /** The highest. */
@@ -33,21 +33,12 @@ export function statedAbove(standing: EgressIp, said: Iterable<StatedBy>): State
       highest = Math.max(highest, epoch);
       if (session > 0) sessions.push({ gateway, session });
     }
-    if (lost === undefined || !isPossibleEpoch(lost.epoch, standing.epoch) || !isLost(lost, standing))
-      continue;
+    if (lost === undefined || !isPossibleEpoch(lost.epoch, standing.epoch)) continue;
+    // It has grown again to what it was, or was begun anew since.
+    if (supersedes(standing, { epoch: lost.epoch, order: lost.sessions })) continue;
     named = Math.max(named, lost.epoch);
     sessions.push(...lost.sessions);
   }
   if (highest === 0 && named === 0) return undefined;
   return { epoch: Math.max(highest, named), sessions, isNamed: named >= highest };
-}
-
-/** Of the epoch that stands: no beginning of its order, which only grows. */
-function isLost({ epoch, sessions }: LostAssignment, standing: EgressIp): boolean {
-  if (epoch !== standing.epoch) return epoch > standing.epoch;
-  return !sessions.every((it, at) => isSame(it, standing.order[at]));
-}
-
-function isSame({ gateway, session }: SessionRef, other: SessionRef | undefined): boolean {
-  return other?.gateway === gateway && other.session === session;
 }
